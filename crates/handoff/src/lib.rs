@@ -1,0 +1,1 @@
+//! Hand-made hand-overs of work between threads, checked with loom.

@@ -1,0 +1,1 @@
+//! The tokio runtime of one member of a replicated log.

@@ -1,0 +1,1 @@
+//! Replicated logs that can be swapped for one another.

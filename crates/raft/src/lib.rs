@@ -1,0 +1,1 @@
+//! Raft, from scratch, as a deterministic replicated log.

@@ -1,0 +1,1 @@
+//! A framed, bounded, checksummed transport between the members of a cluster, over tokio.
