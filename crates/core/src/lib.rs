@@ -5,7 +5,9 @@
 extern crate alloc;
 
 mod id;
+mod snapshot;
 mod time;
 
 pub use id::{ClusterId, Epoch, Incarnation, Life, Mark, NodeId, Position, Ticket};
+pub use snapshot::SnapshotMeta;
 pub use time::{Instant, Timestamp};
