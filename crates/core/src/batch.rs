@@ -1,0 +1,454 @@
+//! The unit that travels: a batch of commands, shared by reference from the proposer to every disk.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Life, NodeId, Timestamp};
+
+/// Who proposed the first command of a batch, and under which number.
+///
+/// The commands of a batch carry consecutive numbers, so one label names them all. `(origin, life, sequence)`
+/// is unique for ever: the state machine's side applies each at most once ([`Replica`](crate::Replica)),
+/// and the origin finds its waiting client by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Label {
+    /// The member whose client sent the commands.
+    pub origin: NodeId,
+    /// That member's run.
+    pub life: Life,
+    /// The number of the first command; the next one's is one higher.
+    pub sequence: u64,
+    /// Log time as stamped by the leader that proposed the batch; zero: none.
+    pub time: Timestamp,
+}
+
+/// A batch of commands: one allocation of bodies and one table of lengths, shared by every clone.
+///
+/// Cloning and [slicing](Self::slice) cost two reference counts, whatever the batch holds. Every command takes
+/// one [`Position`](crate::Position) of the log. A [no-op](Self::noop) takes one position and holds no command.
+#[derive(Clone)]
+pub struct Batch {
+    label: Label,
+    body: Bytes,
+    ends: Ends,
+    /// The first command of the table that belongs to this slice.
+    first: u32,
+    /// How many positions this slice takes.
+    count: u32,
+}
+
+/// Where commands end in the body. Offsets are those of the batch that was built, for slices too.
+#[derive(Clone)]
+enum Ends {
+    Noop,
+    One,
+    Many(Arc<[u32]>),
+    /// Decoded from a header; the body has yet to be attached.
+    Hollow(Arc<[u32]>),
+}
+
+impl Batch {
+    /// The largest body of one batch in bytes. Configured limits lie far below.
+    pub const BYTES_MAX: usize = u32::MAX as usize;
+
+    /// A batch of one position and no command, which advances log time to `time` when applied.
+    pub fn noop(time: Timestamp) -> Self {
+        let label = Label {
+            time,
+            ..Label::default()
+        };
+        Self {
+            label,
+            body: Bytes::new(),
+            ends: Ends::Noop,
+            first: 0,
+            count: 1,
+        }
+    }
+
+    /// A batch of one command; `body` is not copied.
+    ///
+    /// # Panics
+    /// If `body` is longer than [`Self::BYTES_MAX`].
+    pub fn one(label: Label, body: Bytes) -> Self {
+        assert!(
+            body.len() <= Self::BYTES_MAX,
+            "a batch body is limited to 4 GiB"
+        );
+        Self {
+            label,
+            body,
+            ends: Ends::One,
+            first: 0,
+            count: 1,
+        }
+    }
+
+    /// Who proposed the first command of this slice.
+    pub const fn label(&self) -> Label {
+        self.label
+    }
+
+    /// The same commands stamped with `time`.
+    pub fn stamped(mut self, time: Timestamp) -> Self {
+        self.label.time = time;
+        self
+    }
+
+    /// How many positions it takes: at least one.
+    pub const fn len(&self) -> u64 {
+        self.count as u64
+    }
+
+    /// Never: a batch takes at least one position.
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Whether this is a no-op.
+    pub const fn is_noop(&self) -> bool {
+        matches!(self.ends, Ends::Noop)
+    }
+
+    /// Bytes of the commands in this slice.
+    pub fn bytes(&self) -> u64 {
+        let (start, end) = self.span();
+        (end - start) as u64
+    }
+
+    /// What it weighs in a budget: the bytes and a flat charge per batch and per command for what surrounds them.
+    pub fn weight(&self) -> u64 {
+        self.bytes() + 64 + 4 * self.len()
+    }
+
+    /// The bodies of this slice, one after the other; shared, not copied.
+    pub fn body(&self) -> Bytes {
+        let (start, end) = self.span();
+        self.body.slice(start..end)
+    }
+
+    /// The `index`th command of this slice.
+    ///
+    /// # Panics
+    /// If the batch is a no-op or `index` is not below [`Self::len`].
+    pub fn command(&self, index: u64) -> &[u8] {
+        assert!(
+            index < self.len(),
+            "command {index} of a batch of {}",
+            self.count
+        );
+        match &self.ends {
+            Ends::Noop => panic!("a no-op holds no command"),
+            Ends::One => &self.body,
+            Ends::Many(_) | Ends::Hollow(_) => {
+                let at = self.first + index as u32;
+                &self.body[self.start_of(at)..self.start_of(at + 1)]
+            }
+        }
+    }
+
+    /// The commands with their sequence numbers, in order. A no-op has none.
+    pub fn commands(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let count = if self.is_noop() { 0 } else { self.len() };
+        (0..count).map(|index| (self.label.sequence + index, self.command(index)))
+    }
+
+    /// The positions `from..to` of this batch, counted from its first. Shares everything.
+    ///
+    /// # Panics
+    /// If the range is empty or reaches past the end.
+    pub fn slice(&self, from: u64, to: u64) -> Self {
+        assert!(
+            from < to && to <= self.len(),
+            "slice {from}..{to} of a batch of {}",
+            self.count
+        );
+        let mut slice = self.clone();
+        slice.first += from as u32;
+        slice.count = (to - from) as u32;
+        slice.label.sequence += from;
+        slice
+    }
+
+    /// The first command at or past `from` at which a slice that starts at `from` would weigh more than
+    /// `weight`; at least one past `from`, so that progress is always possible.
+    pub fn fit(&self, from: u64, weight: u64) -> u64 {
+        let Ends::Many(_) = &self.ends else {
+            return self.len();
+        };
+        let base = self.start_of(self.first + from as u32) as u64;
+        let (mut low, mut high) = (from + 1, self.len());
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            let bytes = self.start_of(self.first + middle as u32) as u64 - base;
+            if bytes + 64 + 4 * (middle - from) <= weight {
+                low = middle
+            } else {
+                high = middle - 1
+            }
+        }
+        low
+    }
+
+    /// Whether the body still has to be [attached](Self::attach).
+    pub(crate) const fn is_hollow(&self) -> bool {
+        matches!(self.ends, Ends::Hollow(_))
+    }
+
+    /// Gives a hollow batch its body: the next bytes of `rest`, which is advanced. False: too short.
+    pub(crate) fn attach(&mut self, rest: &mut Bytes) -> bool {
+        let Ends::Hollow(ends) = &self.ends else {
+            return true;
+        };
+        let length = ends.last().map_or(0, |end| *end as usize);
+        if rest.len() < length {
+            return false;
+        }
+        self.body = rest.split_to(length);
+        self.ends = if ends.len() == 1 {
+            Ends::One
+        } else {
+            Ends::Many(ends.clone())
+        };
+        true
+    }
+
+    fn start_of(&self, index: u32) -> usize {
+        match &self.ends {
+            Ends::Noop => 0,
+            Ends::One => {
+                if index == 0 {
+                    0
+                } else {
+                    self.body.len()
+                }
+            }
+            Ends::Many(ends) | Ends::Hollow(ends) => {
+                if index == 0 {
+                    0
+                } else {
+                    ends[index as usize - 1] as usize
+                }
+            }
+        }
+    }
+
+    fn span(&self) -> (usize, usize) {
+        match &self.ends {
+            Ends::Noop => (0, 0),
+            _ => (
+                self.start_of(self.first),
+                self.start_of(self.first + self.count),
+            ),
+        }
+    }
+
+    fn lengths(&self) -> impl Iterator<Item = u32> {
+        (0..self.count).map(move |index| {
+            let at = self.first + index;
+            (self.start_of(at + 1) - self.start_of(at)) as u32
+        })
+    }
+}
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        self.label == other.label
+            && self.is_noop() == other.is_noop()
+            && self.count == other.count
+            && self.lengths().eq(other.lengths())
+            && self.body() == other.body()
+    }
+}
+
+impl Eq for Batch {}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_noop() {
+            return f.write_str("noop");
+        }
+        let Label {
+            origin,
+            life,
+            sequence,
+            ..
+        } = self.label;
+        write!(
+            f,
+            "{origin}.{life}#{sequence}+{} ({} B)",
+            self.count,
+            self.bytes()
+        )
+    }
+}
+
+/// The header of a batch on the wire and in the journal: the label and the lengths. The bodies follow outside
+/// of it, raw ([`encode`](crate::encode)).
+#[derive(Serialize, Deserialize)]
+struct Header {
+    label: Label,
+    /// Empty: a no-op.
+    lengths: Vec<u32>,
+}
+
+impl Serialize for Batch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let lengths = if self.is_noop() {
+            Vec::new()
+        } else {
+            self.lengths().collect()
+        };
+        Header {
+            label: self.label,
+            lengths,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Header { label, lengths } = Header::deserialize(deserializer)?;
+        if lengths.is_empty() {
+            return Ok(Self {
+                label,
+                ..Self::noop(label.time)
+            });
+        }
+        let mut end = 0u32;
+        let mut ends = Vec::with_capacity(lengths.len());
+        for length in lengths {
+            end = end
+                .checked_add(length)
+                .ok_or(serde::de::Error::custom("batch over 4 GiB"))?;
+            ends.push(end);
+        }
+        let count = ends.len() as u32;
+        Ok(Self {
+            label,
+            body: Bytes::new(),
+            ends: Ends::Hollow(ends.into()),
+            first: 0,
+            count,
+        })
+    }
+}
+
+/// Gathers commands into one [`Batch`]: one copy of each body, one allocation for all.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    body: BytesMut,
+    ends: Vec<u32>,
+}
+
+impl BatchBuilder {
+    /// An empty builder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends one command.
+    ///
+    /// # Panics
+    /// If the bodies together pass [`Batch::BYTES_MAX`].
+    pub fn push(&mut self, command: &[u8]) {
+        self.body.extend_from_slice(command);
+        assert!(
+            self.body.len() <= Batch::BYTES_MAX,
+            "a batch body is limited to 4 GiB"
+        );
+        self.ends.push(self.body.len() as u32);
+    }
+
+    /// Commands gathered so far.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether nothing was gathered.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Bytes gathered so far.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The batch of what was gathered, or none; the builder is empty again.
+    pub fn finish(&mut self, label: Label) -> Option<Batch> {
+        let body = self.body.split().freeze();
+        let batch = match self.ends.len() {
+            0 => return None,
+            1 => Batch::one(label, body),
+            count => {
+                let ends = Ends::Many(self.ends.as_slice().into());
+                Batch {
+                    label,
+                    body,
+                    ends,
+                    first: 0,
+                    count: count as u32,
+                }
+            }
+        };
+        self.ends.clear();
+        Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(commands: &[&[u8]]) -> Batch {
+        let mut builder = BatchBuilder::new();
+        for command in commands {
+            builder.push(command);
+        }
+        let label = Label {
+            origin: NodeId(1),
+            life: Life(2),
+            sequence: 10,
+            time: Timestamp(5),
+        };
+        builder.finish(label).expect("commands were pushed")
+    }
+
+    #[test]
+    fn a_slice_keeps_bodies_and_numbers() {
+        let whole = batch(&[b"a", b"", b"ccc", b"dd"]);
+        let slice = whole.slice(1, 3);
+        let commands: Vec<_> = slice.commands().collect();
+        assert_eq!(commands, [(11, &b""[..]), (12, &b"ccc"[..])]);
+        assert_eq!(&slice.body()[..], b"ccc");
+        assert_eq!(slice.slice(1, 2).command(0), b"ccc");
+        assert_eq!(slice.slice(1, 2), whole.slice(2, 3));
+        assert_eq!(slice.bytes(), 3);
+    }
+
+    #[test]
+    fn a_fit_is_the_longest_prefix_within_the_weight() {
+        let whole = batch(&[&[0; 100], &[0; 100], &[0; 100]]);
+        assert_eq!(whole.fit(0, whole.weight()), 3);
+        assert_eq!(whole.fit(0, whole.weight() - 1), 2);
+        assert_eq!(whole.fit(0, 1), 1);
+        assert_eq!(whole.fit(1, whole.slice(1, 3).weight()), 3);
+        assert_eq!(whole.fit(2, 1), 3);
+    }
+
+    #[test]
+    fn a_noop_takes_a_position_and_holds_nothing() {
+        let noop = Batch::noop(Timestamp(7));
+        assert_eq!(
+            (noop.len(), noop.bytes(), noop.commands().count()),
+            (1, 0, 0)
+        );
+        assert_eq!(noop.label().time, Timestamp(7));
+    }
+}
