@@ -186,9 +186,9 @@ impl Batch {
             let middle = low + (high - low).div_ceil(2);
             let bytes = self.start_of(self.first + middle as u32) as u64 - base;
             if bytes + 64 + 4 * (middle - from) <= weight {
-                low = middle
+                low = middle;
             } else {
-                high = middle - 1
+                high = middle - 1;
             }
         }
         low

@@ -14,6 +14,7 @@ mod log;
 mod machine;
 mod quorum;
 mod ranges;
+mod replica;
 mod rng;
 mod snapshot;
 mod time;
@@ -30,6 +31,10 @@ pub use log::{
 pub use machine::{At, MalformedSnapshot, SnapshotSource, StateMachine};
 pub use quorum::{Quorum, QuorumError};
 pub use ranges::Ranges;
+pub use replica::{
+    Clock, Effect, Effects, Event, Failure, Image, Parcel, ReadLevel, Replica, ReplicaConfig,
+    Restored,
+};
 pub use rng::Rng;
 pub use snapshot::SnapshotMeta;
 pub use time::{Instant, Timestamp};

@@ -146,8 +146,8 @@ pub enum Input<M> {
         /// What it says.
         message: M,
     },
-    /// Append these commands. Answered by [`Output::Reject`] under `ticket`, or in time by [`Output::Commit`],
-    /// or, if leadership is lost meanwhile, by nothing at all.
+    /// Append these commands. Refused by [`Output::Reject`] under `ticket` in the same step, or taken: then answered
+    /// in time by [`Output::Commit`], or, if leadership is lost meanwhile, maybe by nothing at all.
     Propose {
         /// The caller's name for the request.
         ticket: Ticket,

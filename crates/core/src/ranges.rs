@@ -44,6 +44,12 @@ impl Ranges {
         self.runs.get(at).is_some_and(|run| run.0 <= number)
     }
 
+    /// Whether any number of `start..end` is in the set.
+    pub fn overlaps(&self, start: u64, end: u64) -> bool {
+        let at = self.runs.partition_point(|run| run.1 <= start);
+        start < end && self.runs.get(at).is_some_and(|run| run.0 < end)
+    }
+
     /// The first number at or above `from` that is not in the set.
     pub fn gap(&self, from: u64) -> u64 {
         let at = self.runs.partition_point(|run| run.1 <= from);
@@ -88,6 +94,7 @@ mod tests {
                 let start = rng.below(40);
                 let end = start + rng.below(8);
                 let fresh = (start..end).all(|n| !set.contains(&n));
+                assert_eq!(ranges.overlaps(start, end), !fresh);
                 assert_eq!(ranges.insert(start, end), fresh);
                 set.extend(start..end);
                 if rng.below(6) == 0 {
@@ -97,7 +104,7 @@ mod tests {
                 }
                 for n in 0..50 {
                     assert_eq!(ranges.contains(n), set.contains(&n));
-                    let gap = (n..).find(|m| !set.contains(m));
+                    let gap = (n..100).find(|m| !set.contains(m));
                     assert_eq!(Some(ranges.gap(n)), gap);
                 }
                 assert!(

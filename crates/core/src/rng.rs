@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-/// A seeded generator: SplitMix64 (Steele, Lea, Flood 2014). Not for secrets.
+/// A seeded generator: `SplitMix64` (Steele, Lea, Flood 2014). Not for secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng {
     state: u64,
@@ -15,6 +15,10 @@ impl Rng {
     }
 
     /// The next 64 bits.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "endless, so no Iterator: that would invite `collect`"
+    )]
     pub fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;

@@ -1,0 +1,144 @@
+//! A snapshot's stream: what the replica itself must remember, then the state machine's chunks.
+//!
+//! ```text
+//! stream = frame frame …        frame = length (u32, little-endian) | bytes
+//! ```
+//! The first frame is the replica's own [`Bookkeeping`] through postcard; each further one is one chunk of the
+//! state machine, whose boundaries are kept.
+
+use alloc::vec::Vec;
+use core::fmt::{self, Debug};
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use super::origins::Origins;
+use crate::{MalformedSnapshot, SnapshotMeta, SnapshotSource, StateMachine, Timestamp};
+
+/// What every replica remembers beside the state machine, replicated as that is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bookkeeping {
+    /// Log time.
+    pub(super) time: Timestamp,
+    /// Which commands of which member were applied.
+    pub(super) origins: Origins,
+}
+
+/// The stream of a snapshot being taken.
+pub struct Image<P> {
+    head: Option<Bytes>,
+    machine: P,
+}
+
+impl<P: SnapshotSource> Image<P> {
+    pub(super) fn new(bookkeeping: &Bookkeeping, machine: P) -> Self {
+        let head = postcard::to_extend(bookkeeping, Vec::new())
+            .expect("a vector takes all, and these types serialize without failing");
+        Self {
+            head: Some(head.into()),
+            machine,
+        }
+    }
+}
+
+impl<P: SnapshotSource> SnapshotSource for Image<P> {
+    fn next_chunk(&mut self, bytes_max: usize) -> Option<Bytes> {
+        let chunk = self
+            .head
+            .take()
+            .or_else(|| self.machine.next_chunk(bytes_max))?;
+        let mut frame = BytesMut::with_capacity(4 + chunk.len());
+        let length = u32::try_from(chunk.len()).expect("chunks are far below 4 GiB");
+        frame.extend_from_slice(&length.to_le_bytes());
+        frame.extend_from_slice(&chunk);
+        Some(frame.freeze())
+    }
+}
+
+impl<P> Debug for Image<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Image")
+    }
+}
+
+/// A state read back from a snapshot, or the empty one.
+#[derive(Debug)]
+pub struct Restored<S> {
+    pub(super) snapshot: Option<SnapshotMeta>,
+    pub(super) bookkeeping: Bookkeeping,
+    pub(super) machine: S,
+}
+
+impl<S: StateMachine> Restored<S> {
+    /// The state before the first command.
+    pub fn empty(machine: S) -> Self {
+        Self {
+            snapshot: None,
+            bookkeeping: Bookkeeping::default(),
+            machine,
+        }
+    }
+
+    /// The state in the stream of `snapshot`, which may come in pieces of any size.
+    ///
+    /// # Errors
+    /// [`MalformedSnapshot`] if the stream is not one that an [`Image`] of this state machine gave.
+    pub fn read(
+        snapshot: SnapshotMeta,
+        stream: &mut dyn Iterator<Item = Bytes>,
+    ) -> Result<Self, MalformedSnapshot> {
+        let mut frames = Frames {
+            stream,
+            buffer: BytesMut::new(),
+            torn: false,
+        };
+        let head = frames.next().ok_or(MalformedSnapshot("no bookkeeping"))?;
+        let bookkeeping =
+            postcard::from_bytes(&head).map_err(|_| MalformedSnapshot("bookkeeping"))?;
+        let machine = S::restore(&mut frames)?;
+        if frames.torn || frames.next().is_some() {
+            return Err(MalformedSnapshot(
+                "the stream does not end where the state does",
+            ));
+        }
+        Ok(Self {
+            snapshot: Some(snapshot),
+            bookkeeping,
+            machine,
+        })
+    }
+
+    /// The snapshot it was read from.
+    pub const fn snapshot(&self) -> Option<SnapshotMeta> {
+        self.snapshot
+    }
+}
+
+/// Cuts a stream back into frames.
+struct Frames<'a> {
+    stream: &'a mut dyn Iterator<Item = Bytes>,
+    buffer: BytesMut,
+    /// The stream ended inside a frame.
+    torn: bool,
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(length) = self.buffer.first_chunk::<4>() {
+                let length = u32::from_le_bytes(*length) as usize;
+                if self.buffer.len() >= 4 + length {
+                    self.buffer.advance(4);
+                    return Some(self.buffer.split_to(length).freeze());
+                }
+            }
+            let Some(piece) = self.stream.next() else {
+                self.torn |= !self.buffer.is_empty();
+                return None;
+            };
+            self.buffer.extend_from_slice(&piece);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! When to take a snapshot, and the fetching of one from another member.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::ReplicaConfig;
+use crate::{Instant, NodeId, Position, SnapshotMeta};
+
+/// What the replica knows of its snapshots.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    every: u64,
+    /// Bytes applied since the newest snapshot.
+    since: u64,
+    taking: bool,
+    newest: Option<SnapshotMeta>,
+    pub(super) fetch: Option<Fetch>,
+}
+
+impl Snapshots {
+    pub(super) const fn new(config: &ReplicaConfig, newest: Option<SnapshotMeta>) -> Self {
+        Self {
+            every: config.snapshot_every_bytes,
+            since: 0,
+            taking: false,
+            newest,
+            fetch: None,
+        }
+    }
+
+    /// So many bytes were applied.
+    pub(super) const fn on_applied(&mut self, bytes: u64) {
+        self.since += bytes;
+    }
+
+    /// Whether one is due; it counts as being taken from now on.
+    pub(super) fn begin(&mut self) -> bool {
+        let due = !self.taking && self.since >= self.every;
+        if due {
+            (self.taking, self.since) = (true, 0);
+        }
+        due
+    }
+
+    /// One was taken. Returns the last position that nobody needs any more: what the snapshot before it covers,
+    /// which stays as a second line of defence (`RELIABILITY` C8, D6).
+    pub(super) fn on_stored(&mut self, snapshot: SnapshotMeta) -> Option<Position> {
+        self.taking = false;
+        if self
+            .newest
+            .is_some_and(|newest| newest.position >= snapshot.position)
+        {
+            return None;
+        }
+        self.newest
+            .replace(snapshot)
+            .map(|previous| previous.position)
+    }
+
+    /// One could not be written.
+    pub(super) const fn on_failed(&mut self) {
+        self.taking = false;
+    }
+
+    /// The state was replaced by this one.
+    pub(super) const fn on_installed(&mut self, snapshot: SnapshotMeta) {
+        (self.newest, self.since, self.fetch) = (Some(snapshot), 0, None);
+    }
+
+    /// The newest one that is durable here.
+    pub(super) const fn newest(&self) -> Option<SnapshotMeta> {
+        self.newest
+    }
+}
+
+/// A snapshot on its way here: the receiver asks for each piece, so that the sender keeps no state, and a lost
+/// piece or a new connection costs one repeated question.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    pub(super) snapshot: SnapshotMeta,
+    from: NodeId,
+    /// Stored here, from the start, without a gap.
+    stored: u64,
+    /// Handed to the disk.
+    arrived: u64,
+    /// Asked for.
+    asked: u64,
+    again: Option<Instant>,
+    silent: u32,
+}
+
+/// What a fetch wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// This piece.
+    Ask(Piece),
+    /// Nothing until something arrives or time passes.
+    Later,
+    /// No more: the sender is silent.
+    GiveUp,
+}
+
+/// A piece to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) from: NodeId,
+    pub(super) snapshot: SnapshotMeta,
+    pub(super) offset: u64,
+    pub(super) length: u32,
+}
+
+impl Fetch {
+    /// Pieces on their way or on their way to the disk at once.
+    const PIECES: u64 = 4;
+    /// Questions in a row without an answer before it is given up; the log will offer one again.
+    const SILENT_MAX: u32 = 10;
+
+    pub(super) const fn new(snapshot: SnapshotMeta, from: NodeId) -> Self {
+        Self {
+            snapshot,
+            from,
+            stored: 0,
+            arrived: 0,
+            asked: 0,
+            again: None,
+            silent: 0,
+        }
+    }
+
+    /// So much is stored. The first report says where to begin.
+    pub(super) fn on_stored(&mut self, upto: u64) {
+        self.stored = self.stored.max(upto);
+        self.arrived = self.arrived.max(upto);
+        self.asked = self.asked.max(upto);
+    }
+
+    /// A piece came; returned if it is the one that the disk needs next.
+    pub(super) fn on_piece(
+        &mut self,
+        now: Instant,
+        offset: u64,
+        data: Bytes,
+        patience: Duration,
+    ) -> Option<Bytes> {
+        let fits = offset == self.arrived
+            && !data.is_empty()
+            && data.len() as u64 <= self.snapshot.bytes - offset;
+        if !fits {
+            return None;
+        }
+        self.arrived += data.len() as u64;
+        self.asked = self.asked.max(self.arrived);
+        self.silent = 0;
+        self.again = (self.arrived < self.asked).then(|| now + patience);
+        Some(data)
+    }
+
+    /// The next piece to ask for, if any.
+    pub(super) fn ask(&mut self, now: Instant, chunk: u32, patience: Duration) -> Question {
+        if self.again.is_some_and(|again| again <= now) {
+            // The answer is lost: ask again from where the gap is.
+            self.silent += 1;
+            self.again = None;
+            self.asked = self.arrived;
+        }
+        if self.silent > Self::SILENT_MAX {
+            return Question::GiveUp;
+        }
+        let flying = (self.asked - self.stored).div_ceil(u64::from(chunk));
+        if self.asked >= self.snapshot.bytes || flying >= Self::PIECES {
+            return Question::Later;
+        }
+        let rest = self.snapshot.bytes - self.asked;
+        let length = u32::try_from(rest).unwrap_or(u32::MAX).min(chunk);
+        let piece = Piece {
+            from: self.from,
+            snapshot: self.snapshot,
+            offset: self.asked,
+            length,
+        };
+        self.asked += u64::from(length);
+        self.again = Some(now + patience);
+        Question::Ask(piece)
+    }
+
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.again
+    }
+}
