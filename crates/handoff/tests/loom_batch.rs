@@ -1,6 +1,10 @@
 //! Every interleaving, up to a bound on preemptions, of the batch queue. Run by `cargo xtask loom`.
 #![cfg(loom)]
-#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
 
 use loom::future::block_on;
 use loom::thread;
@@ -29,7 +33,10 @@ fn drain<T>(receiver: &mut BatchReceiver<T>, count_max: usize) -> Vec<T> {
 }
 
 fn of_sender(all: &[(u8, u8)], sender: u8) -> Vec<u8> {
-    all.iter().filter(|(of, _)| *of == sender).map(|(_, item)| *item).collect()
+    all.iter()
+        .filter(|(of, _)| *of == sender)
+        .map(|(_, item)| *item)
+        .collect()
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Every interleaving, up to a bound on preemptions, of the watermark. Run by `cargo xtask loom`.
 #![cfg(loom)]
-#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
 
 use loom::future::block_on;
 use loom::thread;
