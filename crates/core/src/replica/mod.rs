@@ -13,6 +13,8 @@
 //! Applying is a verb of its own, [`Replica::apply`], with a budget: a driver applies between its other duties, so
 //! that a backlog does not hold up heartbeats.
 
+mod apply;
+mod between;
 mod config;
 mod event;
 mod image;
@@ -21,22 +23,23 @@ mod reads;
 mod snapshots;
 mod writes;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use core::fmt::{self, Debug};
 
 use bytes::Bytes;
 
+use self::apply::{Backlog, State};
 pub use self::config::ReplicaConfig;
 pub use self::event::{Clock, Effect, Effects, Event, Failure, Parcel, ReadLevel};
 use self::image::Bookkeeping;
 pub use self::image::{Image, Restored};
-use self::origins::{Admission, mix};
+use self::origins::mix;
 use self::reads::Reads;
-use self::snapshots::{Fetch, Piece, Question, Snapshots};
+use self::snapshots::{Fetch, Snapshots};
 use self::writes::{Writes, earlier};
 use crate::{
-    At, Batch, Committed, Epoch, Input, Instant, Label, NodeId, Outbox, Output, Position,
-    Rejection, ReplicatedLog, RoleKind, SnapshotMeta, StateMachine, Status, Ticket,
+    Batch, Epoch, Input, Instant, Label, NodeId, Outbox, Output, Position, Rejection,
+    ReplicatedLog, RoleKind, SnapshotMeta, StateMachine, Status, Ticket,
 };
 
 /// One member: its share of a log `L`, and the state `S` that the log drives.
@@ -50,24 +53,6 @@ pub struct Replica<L: ReplicatedLog, S: StateMachine> {
     snapshots: Snapshots,
     leading: Leading,
     outbox: Outbox<L>,
-}
-
-/// What has been applied.
-struct State<S> {
-    machine: S,
-    bookkeeping: Bookkeeping,
-    applied: Position,
-    /// The epoch of the entry at `applied`.
-    epoch: Epoch,
-    /// The snapshot that is to replace all this, while it is being read back.
-    loading: Option<SnapshotMeta>,
-}
-
-/// What is committed and not yet applied.
-#[derive(Debug, Default)]
-struct Backlog {
-    runs: VecDeque<Committed>,
-    bytes: u64,
 }
 
 /// What this member knows of the leadership, its own or another's.
@@ -191,56 +176,6 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         }
     }
 
-    /// Applies what is committed, up to about `bytes_max` bytes of commands. True: there is more.
-    pub fn apply(&mut self, bytes_max: u64, out: &mut Effects<L, S>) -> bool {
-        let mut bytes = 0;
-        while bytes < bytes_max && self.state.loading.is_none() {
-            let Some(run) = self.backlog.runs.pop_front() else {
-                break;
-            };
-            let weight = run.batch.weight();
-            self.backlog.bytes -= weight;
-            bytes += weight;
-            self.apply_run(&run, out);
-            self.snapshots.on_applied(weight);
-        }
-        self.reads.ready(self.applied_for_reads(), |ticket| {
-            out.push(Effect::Read { ticket });
-        });
-        if self.state.loading.is_none() && self.snapshots.begin() {
-            out.push(Effect::TakeSnapshot {
-                position: self.state.applied,
-                epoch: self.state.epoch,
-                image: Image::new(&self.state.bookkeeping, self.state.machine.snapshot()),
-            });
-        }
-        self.state.loading.is_none() && !self.backlog.runs.is_empty()
-    }
-
-    /// The state of [`Effect::Load`], read back.
-    pub fn loaded(&mut self, restored: Restored<S>, out: &mut Effects<L, S>) {
-        if self.state.loading != restored.snapshot {
-            return;
-        }
-        let Some(snapshot) = restored.snapshot else {
-            return;
-        };
-        self.state = State {
-            machine: restored.machine,
-            bookkeeping: restored.bookkeeping,
-            applied: snapshot.position,
-            epoch: snapshot.epoch,
-            loading: None,
-        };
-        // What it contains of this member's own commands was applied, but its replies are not in it.
-        let ReplicaConfig { id, life, .. } = self.config;
-        let origins = &self.state.bookkeeping.origins;
-        self.writes.settle_if(
-            |sequence| origins.contains(id, life, sequence),
-            |ticket, failure| out.push(Effect::Fail { ticket, failure }),
-        );
-    }
-
     /// Fails every request that waits: the member is stopping.
     pub fn abandon(&mut self, out: &mut Effects<L, S>) {
         self.writes
@@ -300,8 +235,6 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
     pub const fn backlog_bytes(&self) -> u64 {
         self.backlog.bytes
     }
-
-    // --- the log -----------------------------------------------------------------------------------------
 
     fn step_log(&mut self, now: Instant, input: Input<L::Message>, out: &mut Effects<L, S>) {
         let rejected = self.feed(now, input, out);
@@ -388,372 +321,6 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
     fn next_ticket(&mut self) -> Ticket {
         self.leading.ticket = self.leading.ticket.next();
         self.leading.ticket
-    }
-
-    // --- parcels -----------------------------------------------------------------------------------------
-
-    fn on_parcel(
-        &mut self,
-        clock: Clock,
-        from: NodeId,
-        parcel: Parcel<L::Message>,
-        out: &mut Effects<L, S>,
-    ) {
-        let now = clock.now;
-        match parcel {
-            Parcel::Log(message) => self.step_log(now, Input::Receive { from, message }, out),
-            Parcel::Forward {
-                epoch,
-                attempt,
-                batch,
-            } => {
-                self.on_forward(clock, (from, epoch, attempt), batch, out);
-            }
-            Parcel::Refused { attempt, why } => self.on_refused(now, attempt, why, out),
-            Parcel::ReadAt { round } => self.on_question(now, from, round, out),
-            Parcel::ReadFrom { round, answer } => self.reads.on_answer(now, round, answer),
-            Parcel::ChunkRequest {
-                snapshot,
-                offset,
-                length,
-            } => {
-                let length = length.min(self.config.chunk_bytes);
-                out.push(Effect::ReadChunk {
-                    to: from,
-                    snapshot,
-                    offset,
-                    length,
-                });
-            }
-            Parcel::Chunk {
-                snapshot,
-                offset,
-                data,
-            } => {
-                self.on_chunk(now, snapshot, offset, data, out);
-            }
-        }
-    }
-
-    /// Another member's clients' commands. Each attempt counts once, and only in the epoch it was meant for, so that
-    /// a repeated or late parcel cannot undo a refusal.
-    fn on_forward(
-        &mut self,
-        clock: Clock,
-        (from, epoch, attempt): (NodeId, Epoch, u64),
-        batch: Batch,
-        out: &mut Effects<L, S>,
-    ) {
-        let newest = self.leading.attempts.entry(from).or_default();
-        if attempt <= *newest || batch.label().origin != from {
-            return;
-        }
-        *newest = attempt;
-        let refused = if self.leading.status.epoch == epoch && self.leads() {
-            self.propose(clock, batch, out)
-        } else {
-            let Status { leader, epoch, .. } = self.leading.status;
-            Some(Rejection::NotLeader { leader, epoch })
-        };
-        if let Some(why) = refused {
-            out.push(Effect::Send {
-                to: from,
-                parcel: Parcel::Refused { attempt, why },
-            });
-        }
-    }
-
-    fn propose(
-        &mut self,
-        clock: Clock,
-        batch: Batch,
-        out: &mut Effects<L, S>,
-    ) -> Option<Rejection> {
-        if self.backlog.bytes > self.config.backlog_bytes_max {
-            return Some(Rejection::Overloaded {
-                retry_after: self.config.retry_after,
-            });
-        }
-        let ticket = self.next_ticket();
-        self.feed(
-            clock.now,
-            Input::Propose {
-                ticket,
-                batch: batch.stamped(clock.wall),
-            },
-            out,
-        )
-    }
-
-    fn on_refused(&mut self, now: Instant, attempt: u64, why: Rejection, out: &mut Effects<L, S>) {
-        let fail = |ticket, failure| out.push(Effect::Fail { ticket, failure });
-        self.writes.on_refused(now, attempt, why, fail);
-    }
-
-    /// Hands what waits to whoever leads.
-    fn hand_over(&mut self, clock: Clock, out: &mut Effects<L, S>) {
-        while let Some(leader) = self.leading.status.leader {
-            let epoch = self.leading.status.epoch;
-            let here = leader == self.config.id;
-            let Some(attempt) = self.writes.attempt(clock.now, epoch, !here) else {
-                return;
-            };
-            if !here {
-                let parcel = Parcel::Forward {
-                    epoch,
-                    attempt: attempt.number,
-                    batch: attempt.batch,
-                };
-                out.push(Effect::Send { to: leader, parcel });
-            } else if let Some(why) = self.propose(clock, attempt.batch, out) {
-                self.on_refused(clock.now, attempt.number, why, out);
-            }
-        }
-    }
-
-    // --- reads -------------------------------------------------------------------------------------------
-
-    /// Asks whoever leads from where on reads may be answered.
-    fn ask(&mut self, now: Instant, out: &mut Effects<L, S>) {
-        while let Some(leader) = self.leading.status.leader {
-            let Some(round) = self.reads.ask(now, self.leading.status.epoch) else {
-                return;
-            };
-            if leader == self.config.id {
-                self.on_question(now, leader, round, out);
-            } else {
-                out.push(Effect::Send {
-                    to: leader,
-                    parcel: Parcel::ReadAt { round },
-                });
-            }
-        }
-    }
-
-    fn on_question(&mut self, now: Instant, from: NodeId, round: u64, out: &mut Effects<L, S>) {
-        let ticket = self.next_ticket();
-        if self.reads.on_question(ticket, from, round) {
-            self.step_log(now, Input::Read { ticket }, out);
-            return;
-        }
-        let why = Rejection::Overloaded {
-            retry_after: self.config.retry_after,
-        };
-        self.answer(now, from, round, Err(why), out);
-    }
-
-    fn on_read_answer(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        answer: Result<Position, Rejection>,
-        out: &mut Effects<L, S>,
-    ) {
-        if let Some((from, round)) = self.reads.asked_by(ticket) {
-            self.answer(now, from, round, answer, out);
-        }
-    }
-
-    fn answer(
-        &mut self,
-        now: Instant,
-        to: NodeId,
-        round: u64,
-        answer: Result<Position, Rejection>,
-        out: &mut Effects<L, S>,
-    ) {
-        if to == self.config.id {
-            self.reads.on_answer(now, round, answer);
-        } else {
-            out.push(Effect::Send {
-                to,
-                parcel: Parcel::ReadFrom { round, answer },
-            });
-        }
-    }
-
-    /// While a snapshot is being loaded no read is answered: the state is about to jump.
-    fn applied_for_reads(&self) -> Position {
-        if self.state.loading.is_some() {
-            Position::ZERO
-        } else {
-            self.state.applied
-        }
-    }
-
-    // --- applying ----------------------------------------------------------------------------------------
-
-    fn apply_run(&mut self, run: &Committed, out: &mut Effects<L, S>) {
-        assert_eq!(
-            run.first,
-            self.state.applied.next(),
-            "commits are gap-free and in order"
-        );
-        let Label {
-            origin,
-            life,
-            sequence,
-            time,
-        } = run.batch.label();
-        let book = &mut self.state.bookkeeping;
-        if time > book.time {
-            book.time = time;
-            self.state.machine.advance(time);
-        }
-        if !run.batch.is_noop() {
-            let end = sequence + run.batch.len();
-            match book.origins.admit(origin, life, sequence, end) {
-                Admission::Fresh => self.apply_commands(run, |_| true, out),
-                Admission::Seen => {}
-                Admission::Mixed => {
-                    let mut origins = core::mem::take(&mut book.origins);
-                    let fresh = |n| origins.admit(origin, life, n, n + 1) == Admission::Fresh;
-                    self.apply_commands(run, fresh, out);
-                    self.state.bookkeeping.origins = origins;
-                }
-            }
-        }
-        (self.state.applied, self.state.epoch) = (run.last(), run.epoch);
-    }
-
-    fn apply_commands(
-        &mut self,
-        run: &Committed,
-        mut fresh: impl FnMut(u64) -> bool,
-        out: &mut Effects<L, S>,
-    ) {
-        let Label { origin, life, .. } = run.batch.label();
-        let own = origin == self.config.id && life == self.config.life;
-        let time = self.state.bookkeeping.time;
-        let mut position = run.first;
-        for (sequence, command) in run.batch.commands() {
-            if fresh(sequence) {
-                let reply = self.state.machine.apply(At { position, time }, command);
-                if let Some(ticket) = own.then(|| self.writes.settle(sequence)).flatten() {
-                    out.push(Effect::Reply {
-                        ticket,
-                        at: position,
-                        reply,
-                    });
-                }
-            }
-            position = position.next();
-        }
-    }
-
-    /// The leader lets log time go on when something is due and no command brings it along.
-    fn advance_time(&mut self, clock: Clock, out: &mut Effects<L, S>) {
-        let due = |at| at <= clock.wall && at > self.state.bookkeeping.time;
-        let waiting = self.leading.advance.is_some_and(|again| again > clock.now);
-        if !self.leads() || waiting {
-            return;
-        }
-        self.leading.advance = match self.state.machine.wakeup() {
-            Some(at) if due(at) => {
-                // If it is refused, it is tried again like one that was taken.
-                self.propose(clock, Batch::noop(clock.wall), out);
-                Some(clock.now + self.config.retry_interval)
-            }
-            Some(at) if at > clock.wall => {
-                let ahead = core::time::Duration::from_millis(at.0 - clock.wall.0);
-                Some(clock.now + ahead.min(self.config.retry_interval))
-            }
-            Some(_) | None => None,
-        };
-    }
-
-    // --- snapshots ---------------------------------------------------------------------------------------
-
-    fn on_snapshot_stored(
-        &mut self,
-        now: Instant,
-        snapshot: SnapshotMeta,
-        out: &mut Effects<L, S>,
-    ) {
-        if let Some(upto) = self.snapshots.on_stored(snapshot) {
-            self.step_log(now, Input::Compact { upto, snapshot }, out);
-        }
-    }
-
-    fn on_fetch(&mut self, from: NodeId, snapshot: SnapshotMeta, out: &mut Effects<L, S>) {
-        let known = self
-            .snapshots
-            .fetch
-            .as_ref()
-            .is_some_and(|fetch| fetch.snapshot == snapshot);
-        if known || self.state.loading.is_some() {
-            return;
-        }
-        self.snapshots.fetch = Some(Fetch::new(snapshot, from));
-        out.push(Effect::Receive { snapshot });
-    }
-
-    fn on_chunk(
-        &mut self,
-        now: Instant,
-        snapshot: SnapshotMeta,
-        offset: u64,
-        data: Option<Batch>,
-        out: &mut Effects<L, S>,
-    ) {
-        let patience = self.config.retry_interval;
-        let Some(fetch) = self.fetch_of(snapshot) else {
-            return;
-        };
-        let Some(data) = data else {
-            self.snapshots.fetch = None;
-            return;
-        };
-        if let Some(data) = fetch.on_piece(now, offset, data.body(), patience) {
-            out.push(Effect::WriteChunk {
-                snapshot,
-                offset,
-                data,
-            });
-        }
-    }
-
-    /// Asks for what the fetch under way needs next.
-    fn fetch_on(&mut self, now: Instant, out: &mut Effects<L, S>) {
-        let (chunk, patience) = (self.config.chunk_bytes, self.config.retry_interval);
-        while let Some(fetch) = &mut self.snapshots.fetch {
-            match fetch.ask(now, chunk, patience) {
-                Question::Ask(piece) => {
-                    let Piece {
-                        from,
-                        snapshot,
-                        offset,
-                        length,
-                    } = piece;
-                    let parcel = Parcel::ChunkRequest {
-                        snapshot,
-                        offset,
-                        length,
-                    };
-                    out.push(Effect::Send { to: from, parcel });
-                }
-                Question::Later => return,
-                Question::GiveUp => self.snapshots.fetch = None,
-            }
-        }
-    }
-
-    fn fetch_of(&mut self, snapshot: SnapshotMeta) -> Option<&mut Fetch> {
-        self.snapshots
-            .fetch
-            .as_mut()
-            .filter(|fetch| fetch.snapshot == snapshot)
-    }
-
-    fn on_install(&mut self, snapshot: SnapshotMeta, out: &mut Effects<L, S>) {
-        assert!(
-            snapshot.position > self.state.applied,
-            "an installed snapshot leads ahead"
-        );
-        self.backlog = Backlog::default();
-        self.snapshots.on_installed(snapshot);
-        self.state.loading = Some(snapshot);
-        out.push(Effect::Load { snapshot });
     }
 }
 

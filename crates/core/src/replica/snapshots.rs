@@ -80,6 +80,8 @@ impl Snapshots {
 pub(super) struct Fetch {
     pub(super) snapshot: SnapshotMeta,
     from: NodeId,
+    /// The disk has said what it has of it.
+    ready: bool,
     /// Stored here, from the start, without a gap.
     stored: u64,
     /// Handed to the disk.
@@ -120,6 +122,7 @@ impl Fetch {
         Self {
             snapshot,
             from,
+            ready: false,
             stored: 0,
             arrived: 0,
             asked: 0,
@@ -130,6 +133,7 @@ impl Fetch {
 
     /// So much is stored. The first report says where to begin.
     pub(super) fn on_stored(&mut self, upto: u64) {
+        self.ready = true;
         self.stored = self.stored.max(upto);
         self.arrived = self.arrived.max(upto);
         self.asked = self.asked.max(upto);
@@ -168,7 +172,7 @@ impl Fetch {
             return Question::GiveUp;
         }
         let flying = (self.asked - self.stored).div_ceil(u64::from(chunk));
-        if self.asked >= self.snapshot.bytes || flying >= Self::PIECES {
+        if !self.ready || self.asked >= self.snapshot.bytes || flying >= Self::PIECES {
             return Question::Later;
         }
         let rest = self.snapshot.bytes - self.asked;

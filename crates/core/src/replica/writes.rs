@@ -165,7 +165,8 @@ impl Writes {
         }
         let index = self.overdue(now).or_else(|| {
             let next = self.handed;
-            (next < self.queue.len()).then(|| self.handed += 1)?;
+            self.queue.get_mut(next)?.patience = self.config.retry_interval;
+            self.handed += 1;
             Some(next)
         })?;
         self.attempt += 1;

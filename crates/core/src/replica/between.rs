@@ -1,0 +1,285 @@
+//! What goes on between members beside the log: commands and reads for the leader, pieces of snapshots.
+
+use super::Replica;
+use super::event::{Clock, Effect, Effects, Parcel};
+use super::snapshots::{Fetch, Piece, Question};
+use crate::{
+    Batch, Epoch, Input, Instant, NodeId, Position, Rejection, ReplicatedLog, SnapshotMeta,
+    StateMachine, Status, Ticket,
+};
+
+impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
+    pub(super) fn on_parcel(
+        &mut self,
+        clock: Clock,
+        from: NodeId,
+        parcel: Parcel<L::Message>,
+        out: &mut Effects<L, S>,
+    ) {
+        let now = clock.now;
+        match parcel {
+            Parcel::Log(message) => self.step_log(now, Input::Receive { from, message }, out),
+            Parcel::Forward {
+                epoch,
+                attempt,
+                batch,
+            } => {
+                self.on_forward(clock, (from, epoch, attempt), batch, out);
+            }
+            Parcel::Refused { attempt, why } => self.on_refused(now, attempt, why, out),
+            Parcel::ReadAt { round } => self.on_question(now, from, round, out),
+            Parcel::ReadFrom { round, answer } => self.reads.on_answer(now, round, answer),
+            Parcel::ChunkRequest {
+                snapshot,
+                offset,
+                length,
+            } => {
+                let length = length.min(self.config.chunk_bytes);
+                out.push(Effect::ReadChunk {
+                    to: from,
+                    snapshot,
+                    offset,
+                    length,
+                });
+            }
+            Parcel::Chunk {
+                snapshot,
+                offset,
+                data,
+            } => {
+                self.on_chunk(now, snapshot, offset, data, out);
+            }
+        }
+    }
+
+    /// Another member's clients' commands. Each attempt counts once, and only in the epoch it was meant for, so that
+    /// a repeated or late parcel cannot undo a refusal.
+    pub(super) fn on_forward(
+        &mut self,
+        clock: Clock,
+        (from, epoch, attempt): (NodeId, Epoch, u64),
+        batch: Batch,
+        out: &mut Effects<L, S>,
+    ) {
+        let newest = self.leading.attempts.entry(from).or_default();
+        if attempt <= *newest || batch.label().origin != from {
+            return;
+        }
+        *newest = attempt;
+        let refused = if self.leading.status.epoch == epoch && self.leads() {
+            self.propose(clock, batch, out)
+        } else {
+            let Status { leader, epoch, .. } = self.leading.status;
+            Some(Rejection::NotLeader { leader, epoch })
+        };
+        if let Some(why) = refused {
+            out.push(Effect::Send {
+                to: from,
+                parcel: Parcel::Refused { attempt, why },
+            });
+        }
+    }
+
+    pub(super) fn propose(
+        &mut self,
+        clock: Clock,
+        batch: Batch,
+        out: &mut Effects<L, S>,
+    ) -> Option<Rejection> {
+        if self.backlog.bytes > self.config.backlog_bytes_max {
+            return Some(Rejection::Overloaded {
+                retry_after: self.config.retry_after,
+            });
+        }
+        let ticket = self.next_ticket();
+        self.feed(
+            clock.now,
+            Input::Propose {
+                ticket,
+                batch: batch.stamped(clock.wall),
+            },
+            out,
+        )
+    }
+
+    pub(super) fn on_refused(
+        &mut self,
+        now: Instant,
+        attempt: u64,
+        why: Rejection,
+        out: &mut Effects<L, S>,
+    ) {
+        let fail = |ticket, failure| out.push(Effect::Fail { ticket, failure });
+        self.writes.on_refused(now, attempt, why, fail);
+    }
+
+    /// Hands what waits to whoever leads.
+    pub(super) fn hand_over(&mut self, clock: Clock, out: &mut Effects<L, S>) {
+        while let Some(leader) = self.leading.status.leader {
+            let epoch = self.leading.status.epoch;
+            let here = leader == self.config.id;
+            let Some(attempt) = self.writes.attempt(clock.now, epoch, !here) else {
+                return;
+            };
+            if !here {
+                let parcel = Parcel::Forward {
+                    epoch,
+                    attempt: attempt.number,
+                    batch: attempt.batch,
+                };
+                out.push(Effect::Send { to: leader, parcel });
+            } else if let Some(why) = self.propose(clock, attempt.batch, out) {
+                self.on_refused(clock.now, attempt.number, why, out);
+            }
+        }
+    }
+
+    /// Asks whoever leads from where on reads may be answered.
+    pub(super) fn ask(&mut self, now: Instant, out: &mut Effects<L, S>) {
+        while let Some(leader) = self.leading.status.leader {
+            let Some(round) = self.reads.ask(now, self.leading.status.epoch) else {
+                return;
+            };
+            if leader == self.config.id {
+                self.on_question(now, leader, round, out);
+            } else {
+                out.push(Effect::Send {
+                    to: leader,
+                    parcel: Parcel::ReadAt { round },
+                });
+            }
+        }
+    }
+
+    pub(super) fn on_question(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        round: u64,
+        out: &mut Effects<L, S>,
+    ) {
+        let ticket = self.next_ticket();
+        if self.reads.on_question(ticket, from, round) {
+            self.step_log(now, Input::Read { ticket }, out);
+            return;
+        }
+        let why = Rejection::Overloaded {
+            retry_after: self.config.retry_after,
+        };
+        self.answer(now, from, round, Err(why), out);
+    }
+
+    pub(super) fn on_read_answer(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        answer: Result<Position, Rejection>,
+        out: &mut Effects<L, S>,
+    ) {
+        if let Some((from, round)) = self.reads.asked_by(ticket) {
+            self.answer(now, from, round, answer, out);
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        to: NodeId,
+        round: u64,
+        answer: Result<Position, Rejection>,
+        out: &mut Effects<L, S>,
+    ) {
+        if to == self.config.id {
+            self.reads.on_answer(now, round, answer);
+        } else {
+            out.push(Effect::Send {
+                to,
+                parcel: Parcel::ReadFrom { round, answer },
+            });
+        }
+    }
+
+    /// While a snapshot is being loaded no read is answered: the state is about to jump.
+    pub(super) fn applied_for_reads(&self) -> Position {
+        if self.state.loading.is_some() {
+            Position::ZERO
+        } else {
+            self.state.applied
+        }
+    }
+
+    pub(super) fn on_fetch(
+        &mut self,
+        from: NodeId,
+        snapshot: SnapshotMeta,
+        out: &mut Effects<L, S>,
+    ) {
+        let known = self
+            .snapshots
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.snapshot == snapshot);
+        if known || self.state.loading.is_some() {
+            return;
+        }
+        self.snapshots.fetch = Some(Fetch::new(snapshot, from));
+        out.push(Effect::Receive { snapshot });
+    }
+
+    pub(super) fn on_chunk(
+        &mut self,
+        now: Instant,
+        snapshot: SnapshotMeta,
+        offset: u64,
+        data: Option<Batch>,
+        out: &mut Effects<L, S>,
+    ) {
+        let patience = self.config.retry_interval;
+        let Some(fetch) = self.fetch_of(snapshot) else {
+            return;
+        };
+        let Some(data) = data else {
+            self.snapshots.fetch = None;
+            return;
+        };
+        if let Some(data) = fetch.on_piece(now, offset, data.body(), patience) {
+            out.push(Effect::WriteChunk {
+                snapshot,
+                offset,
+                data,
+            });
+        }
+    }
+
+    /// Asks for what the fetch under way needs next.
+    pub(super) fn fetch_on(&mut self, now: Instant, out: &mut Effects<L, S>) {
+        let (chunk, patience) = (self.config.chunk_bytes, self.config.retry_interval);
+        while let Some(fetch) = &mut self.snapshots.fetch {
+            match fetch.ask(now, chunk, patience) {
+                Question::Ask(piece) => {
+                    let Piece {
+                        from,
+                        snapshot,
+                        offset,
+                        length,
+                    } = piece;
+                    let parcel = Parcel::ChunkRequest {
+                        snapshot,
+                        offset,
+                        length,
+                    };
+                    out.push(Effect::Send { to: from, parcel });
+                }
+                Question::Later => return,
+                Question::GiveUp => self.snapshots.fetch = None,
+            }
+        }
+    }
+
+    pub(super) fn fetch_of(&mut self, snapshot: SnapshotMeta) -> Option<&mut Fetch> {
+        self.snapshots
+            .fetch
+            .as_mut()
+            .filter(|fetch| fetch.snapshot == snapshot)
+    }
+}

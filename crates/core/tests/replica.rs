@@ -1,0 +1,658 @@
+//! The replica over a log whose every move is scripted: what it promises clients whatever the log does.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_core::{
+    At, Batch, BatchBuilder, Carry, Clock, Committed, Effect, Effects, Epoch, Event, Input,
+    Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox, Output, Parcel,
+    Position, ReadLevel, Record, Rejection, Replica, ReplicaConfig, ReplicatedLog, RestoreError,
+    Restored, RoleKind, SnapshotMeta, SnapshotSource, StateMachine, Status, Ticket, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// A log that does what its messages say.
+struct Scripted {
+    status: Status,
+    refuse: Option<Rejection>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Order {
+    Lead(u64),
+    Follow(u64, u64),
+    Commit(Batch),
+    Answer(u64, u64),
+    Refuse(Rejection),
+    Offer(SnapshotMeta),
+    /// What the log says: it was asked to propose, or to name a position.
+    Proposed(Batch),
+    Asked(u64),
+}
+
+impl Carry for Order {
+    fn batches(&self, visit: &mut dyn FnMut(&Batch)) {
+        if let Self::Commit(batch) | Self::Proposed(batch) = self {
+            visit(batch);
+        }
+    }
+
+    fn batches_mut(&mut self, visit: &mut dyn FnMut(&mut Batch)) {
+        if let Self::Commit(batch) | Self::Proposed(batch) = self {
+            visit(batch);
+        }
+    }
+}
+
+impl quorate_core::Message for Order {
+    fn is_bulk(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Nothing;
+
+impl Carry for Nothing {
+    fn batches(&self, _: &mut dyn FnMut(&Batch)) {}
+    fn batches_mut(&mut self, _: &mut dyn FnMut(&mut Batch)) {}
+}
+
+impl Record for Nothing {}
+
+impl ReplicatedLog for Scripted {
+    type Config = ();
+    type Message = Order;
+    type Record = Nothing;
+
+    fn restore((): (), _: Instant, _: Memory<'_, Nothing>) -> Result<Self, RestoreError> {
+        let status = Status {
+            role: RoleKind::Follower,
+            epoch: Epoch::default(),
+            leader: None,
+            last: Position::ZERO,
+            durable: Position::ZERO,
+            committed: Position::ZERO,
+            compacted: Position::ZERO,
+            bytes: 0,
+        };
+        Ok(Self {
+            status,
+            refuse: None,
+        })
+    }
+
+    fn step(&mut self, _: Instant, input: Input<Order>, out: &mut Outbox<Self>) {
+        let to = NodeId(99);
+        match input {
+            Input::Receive {
+                message: Order::Lead(round),
+                ..
+            } => {
+                self.status.role = RoleKind::Leader;
+                self.status.epoch.round = round;
+                self.status.leader = Some(NodeId(1));
+            }
+            Input::Receive {
+                message: Order::Follow(round, leader),
+                ..
+            } => {
+                self.status.role = RoleKind::Follower;
+                self.status.epoch.round = round;
+                self.status.leader = Some(NodeId(leader));
+            }
+            Input::Receive {
+                message: Order::Commit(batch),
+                ..
+            } => {
+                let first = self.status.committed.next();
+                self.status.committed = first.plus(batch.len() - 1);
+                out.push(Output::Commit(Committed {
+                    first,
+                    epoch: self.status.epoch,
+                    batch,
+                }));
+            }
+            Input::Receive {
+                message: Order::Answer(ticket, at),
+                ..
+            } => {
+                out.push(Output::ReadReady {
+                    ticket: Ticket(ticket),
+                    at: Position(at),
+                });
+            }
+            Input::Receive {
+                message: Order::Refuse(why),
+                ..
+            } => self.refuse = Some(why),
+            Input::Receive {
+                from,
+                message: Order::Offer(snapshot),
+            } => {
+                out.push(Output::Fetch { from, snapshot });
+            }
+            Input::Propose { ticket, batch } => match self.refuse.take() {
+                Some(why) => out.push(Output::Reject { ticket, why }),
+                None => out.send(to, Order::Proposed(batch)),
+            },
+            Input::Read { ticket } => out.send(to, Order::Asked(ticket.0)),
+            Input::Fetched { snapshot } => {
+                self.status.committed = snapshot.position;
+                out.push(Output::Install { snapshot });
+            }
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn status(&self) -> Status {
+        self.status
+    }
+
+    fn members(&self) -> Vec<NodeId> {
+        vec![NodeId(1), NodeId(2)]
+    }
+}
+
+/// Remembers every command; `wake N` asks for log time N.
+#[derive(Debug, Default)]
+struct Scroll {
+    lines: Vec<(u64, Vec<u8>)>,
+    time: u64,
+    wakeup: Option<u64>,
+}
+
+struct Lines(Vec<Bytes>);
+
+impl SnapshotSource for Lines {
+    fn next_chunk(&mut self, _: usize) -> Option<Bytes> {
+        self.0.pop()
+    }
+}
+
+impl StateMachine for Scroll {
+    type Reply = u64;
+    type Snapshot = Lines;
+
+    fn apply(&mut self, at: At, command: &[u8]) -> u64 {
+        self.lines.push((at.time.0, command.to_vec()));
+        self.lines.len() as u64
+    }
+
+    fn advance(&mut self, time: Timestamp) {
+        self.time = time.0;
+        self.wakeup = self.wakeup.filter(|at| *at > time.0);
+    }
+
+    fn wakeup(&self) -> Option<Timestamp> {
+        self.wakeup.map(Timestamp)
+    }
+
+    fn snapshot(&self) -> Lines {
+        Lines(
+            self.lines
+                .iter()
+                .rev()
+                .map(|(_, line)| line.clone().into())
+                .collect(),
+        )
+    }
+
+    fn restore(chunks: &mut dyn Iterator<Item = Bytes>) -> Result<Self, MalformedSnapshot> {
+        let lines = chunks.map(|line| (0, line.to_vec())).collect();
+        Ok(Self {
+            lines,
+            ..Self::default()
+        })
+    }
+
+    fn digest(&self) -> u64 {
+        self.lines.iter().fold(7, |digest, (_, line)| {
+            line.iter().fold(digest ^ 1, |d: u64, byte| {
+                d.wrapping_mul(31) + u64::from(*byte)
+            })
+        })
+    }
+}
+
+/// One replica, a clock, and what came out since the last look.
+struct Bench {
+    replica: Replica<Scripted, Scroll>,
+    clock: Clock,
+    out: Effects<Scripted, Scroll>,
+}
+
+impl Bench {
+    const LIFE: u64 = 1000;
+
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut ReplicaConfig)) -> Self {
+        let mut config = ReplicaConfig::new(NodeId(1), Life(Self::LIFE));
+        config.retry_interval = Duration::from_millis(100);
+        config.request_timeout = Duration::from_secs(1);
+        change(&mut config);
+        let memory = Memory {
+            records: &mut std::iter::empty(),
+            durable: Mark(0),
+            snapshot: None,
+        };
+        let log = Scripted::restore((), Instant::ZERO, memory).unwrap();
+        let replica = Replica::new(config, log, Restored::empty(Scroll::default()));
+        let clock = Clock {
+            now: Instant::ZERO,
+            wall: Timestamp(5000),
+        };
+        Self {
+            replica,
+            clock,
+            out: Vec::new(),
+        }
+    }
+
+    fn after(&mut self, millis: u64) -> &mut Self {
+        self.clock.now = self.clock.now + Duration::from_millis(millis);
+        self.clock.wall = self.clock.wall.plus_millis(millis);
+        self.replica.step(self.clock, Event::Tick, &mut self.out);
+        self.turn()
+    }
+
+    fn submit(&mut self, ticket: u64, command: &'static [u8]) -> &mut Self {
+        let command = Bytes::from_static(command);
+        self.replica
+            .submit(self.clock, Ticket(ticket), command, &mut self.out);
+        self.turn()
+    }
+
+    fn read(&mut self, ticket: u64) -> &mut Self {
+        self.replica
+            .read(Ticket(ticket), ReadLevel::Linearizable, &mut self.out);
+        self.turn()
+    }
+
+    fn order(&mut self, order: Order) -> &mut Self {
+        self.receive(2, Parcel::Log(order))
+    }
+
+    fn receive(&mut self, from: u64, parcel: Parcel<Order>) -> &mut Self {
+        self.event(Event::Receive {
+            from: NodeId(from),
+            parcel,
+        })
+    }
+
+    fn event(&mut self, event: Event<Order>) -> &mut Self {
+        self.replica.step(self.clock, event, &mut self.out);
+        self.turn()
+    }
+
+    fn turn(&mut self) -> &mut Self {
+        self.replica.flush(self.clock, &mut self.out);
+        while self.replica.apply(u64::MAX, &mut self.out) {}
+        self
+    }
+
+    /// What came out since the last look, a line each.
+    fn seen(&mut self) -> Vec<String> {
+        self.out
+            .drain(..)
+            .map(|effect| format!("{effect:?}"))
+            .collect()
+    }
+
+    /// The batches handed over since the last look, to the own log or to another member.
+    fn handed(&mut self) -> Vec<(u64, u64, Batch)> {
+        self.out
+            .drain(..)
+            .filter_map(|effect| match effect {
+                Effect::Send {
+                    parcel: Parcel::Log(Order::Proposed(batch)),
+                    ..
+                } => Some((1, 0, batch)),
+                Effect::Send {
+                    to,
+                    parcel: Parcel::Forward { attempt, batch, .. },
+                } => Some((to.0, attempt, batch)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+fn foreign(origin: u64, sequence: u64, commands: &[&[u8]]) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for command in commands {
+        builder.push(command);
+    }
+    let label = Label {
+        origin: NodeId(origin),
+        life: Life(5),
+        sequence,
+        time: Timestamp(0),
+    };
+    builder.finish(label).unwrap()
+}
+
+#[test]
+fn a_command_that_is_committed_twice_is_applied_and_answered_once() {
+    let mut bench = Bench::new();
+    bench.order(Order::Lead(1)).submit(7, b"a");
+    let [(_, _, batch)] = &bench.handed()[..] else {
+        panic!("one proposal")
+    };
+    let batch = batch.clone();
+    assert_eq!(
+        bench.order(Order::Commit(batch.clone())).seen(),
+        ["Reply 7 at 1: 1"]
+    );
+    assert!(bench.order(Order::Commit(batch)).seen().is_empty());
+    assert_eq!(bench.replica.machine().lines, [(5000, b"a".to_vec())]);
+    assert_eq!(
+        (bench.replica.applied(), bench.replica.open()),
+        (Position(2), (0, 0, 0))
+    );
+}
+
+#[test]
+fn of_a_batch_of_which_a_part_was_applied_the_rest_is() {
+    let mut bench = Bench::new();
+    let whole = foreign(2, 0, &[b"a", b"b", b"c"]);
+    bench
+        .order(Order::Commit(whole.slice(1, 2)))
+        .order(Order::Commit(whole));
+    let lines: Vec<_> = bench
+        .replica
+        .machine()
+        .lines
+        .iter()
+        .map(|line| &line.1[..])
+        .collect();
+    assert_eq!(lines, [b"b", b"a", b"c"]);
+}
+
+#[test]
+fn what_waits_goes_to_the_next_leader_and_ends_as_unknown_if_time_runs_out() {
+    let mut bench = Bench::new();
+    bench.submit(7, b"a");
+    assert!(bench.handed().is_empty(), "nobody leads");
+    let first = bench.order(Order::Follow(1, 2)).handed();
+    let second = bench.order(Order::Follow(2, 3)).handed();
+    assert_eq!((first[0].0, second[0].0), (2, 3));
+    assert_eq!(
+        first[0].2, second[0].2,
+        "the same numbers: it is applied once"
+    );
+    assert!(first[0].1 < second[0].1, "attempts rise");
+    assert_eq!(
+        bench.after(150).handed().len(),
+        1,
+        "not heard for long: handed over again"
+    );
+    assert!(bench.after(100).handed().is_empty(), "patience doubles");
+    let failed = bench.after(1000).seen();
+    assert!(
+        failed[0].starts_with("Fail 7: it is not known"),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn what_no_leader_took_surely_was_not_applied() {
+    let mut bench = Bench::new();
+    bench.submit(7, b"a");
+    assert_eq!(
+        bench.after(1000).seen(),
+        ["Fail 7: no leader took the request in time"]
+    );
+    bench.order(Order::Follow(1, 2)).submit(8, b"b");
+    let attempt = bench.handed()[0].1;
+    let why = Rejection::NotLeader {
+        leader: None,
+        epoch: Epoch::default(),
+    };
+    bench.receive(2, Parcel::Refused { attempt, why });
+    assert_eq!(
+        bench.after(40).handed().len(),
+        0,
+        "no ping-pong with one who does not lead"
+    );
+    let again = bench.after(20).handed();
+    assert_eq!(again.len(), 1);
+    bench.receive(
+        2,
+        Parcel::Refused {
+            attempt: again[0].1,
+            why,
+        },
+    );
+    bench.seen();
+    assert_eq!(
+        bench.after(1000).seen(),
+        ["Fail 8: no leader took the request in time"]
+    );
+}
+
+#[test]
+fn a_refusal_fails_the_request_only_if_no_other_attempt_may_have_succeeded() {
+    let overloaded = Rejection::Overloaded {
+        retry_after: Duration::from_millis(1),
+    };
+    let mut bench = Bench::new();
+    bench.order(Order::Follow(1, 2)).submit(7, b"a");
+    let attempt = bench.handed()[0].1;
+    let seen = bench
+        .receive(
+            2,
+            Parcel::Refused {
+                attempt,
+                why: overloaded,
+            },
+        )
+        .seen();
+    assert!(seen[0].starts_with("Fail 7: overloaded"), "{seen:?}");
+
+    bench.submit(8, b"b").handed();
+    let attempt = bench.order(Order::Follow(2, 3)).handed()[0].1;
+    let seen = bench
+        .receive(
+            3,
+            Parcel::Refused {
+                attempt,
+                why: overloaded,
+            },
+        )
+        .seen();
+    assert!(
+        seen.is_empty(),
+        "the first attempt may yet be committed: {seen:?}"
+    );
+    assert_eq!(bench.after(60).handed().len(), 1, "so it is tried again");
+}
+
+#[test]
+fn a_forward_counts_once_and_only_in_the_epoch_it_was_meant_for() {
+    let forward = |round, attempt| Parcel::Forward {
+        epoch: Epoch {
+            round,
+            node: NodeId(0),
+        },
+        attempt,
+        batch: foreign(2, 0, &[b"a"]),
+    };
+    let mut bench = Bench::new();
+    bench.order(Order::Lead(3));
+    assert!(bench.receive(2, forward(2, 1)).seen()[0].contains("Refused { attempt: 1"));
+    assert_eq!(bench.receive(2, forward(3, 2)).handed().len(), 1);
+    assert!(
+        bench.receive(2, forward(3, 2)).seen().is_empty(),
+        "repeated"
+    );
+    assert!(bench.receive(2, forward(3, 1)).seen().is_empty(), "late");
+    let overloaded = Rejection::Overloaded {
+        retry_after: Duration::ZERO,
+    };
+    bench
+        .order(Order::Refuse(overloaded))
+        .receive(2, forward(3, 3));
+    assert!(bench.seen()[0].contains("Refused { attempt: 3"));
+    assert!(
+        bench.receive(2, forward(3, 3)).seen().is_empty(),
+        "a refusal is final"
+    );
+}
+
+#[test]
+fn a_linearizable_read_waits_for_the_position_that_the_leader_names() {
+    let mut bench = Bench::new();
+    bench.order(Order::Follow(1, 2)).read(4);
+    let seen = bench.seen();
+    let round = Bench::LIFE + 1;
+    assert_eq!(seen, [format!("Send to 2: ReadAt {{ round: {round} }}")]);
+    let late = Parcel::ReadFrom {
+        round: round - 1,
+        answer: Ok(Position(0)),
+    };
+    assert!(
+        bench.receive(2, late).seen().is_empty(),
+        "an answer to a former life"
+    );
+    let answer = Parcel::ReadFrom {
+        round,
+        answer: Ok(Position(2)),
+    };
+    assert!(bench.receive(2, answer).seen().is_empty());
+    assert!(
+        bench
+            .order(Order::Commit(foreign(2, 0, &[b"a"])))
+            .seen()
+            .is_empty()
+    );
+    assert_eq!(
+        bench.order(Order::Commit(foreign(2, 1, &[b"b"]))).seen(),
+        ["Read 4"]
+    );
+}
+
+#[test]
+fn a_read_is_asked_again_when_leadership_moves_and_never_ends_as_unknown() {
+    let mut bench = Bench::new();
+    bench.order(Order::Follow(1, 2)).read(4).seen();
+    assert_eq!(
+        bench.order(Order::Lead(2)).seen().len(),
+        1,
+        "the own log is asked now"
+    );
+    let seen = bench.after(1000).seen();
+    assert!(
+        seen.contains(&"Fail 4: no leader took the request in time".into()),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn budgets_refuse_what_exceeds_them() {
+    let mut bench = Bench::with(|config| {
+        (config.command_bytes_max, config.pending_max) = (4, 1);
+    });
+    assert_eq!(
+        bench.submit(1, b"12345").seen(),
+        ["Fail 1: request of 5 bytes over the limit of 4"]
+    );
+    assert!(bench.submit(2, b"1").seen().is_empty());
+    assert!(bench.submit(3, b"1").seen()[0].starts_with("Fail 3: overloaded"));
+    let mut out = Vec::new();
+    bench.replica.abandon(&mut out);
+    assert_eq!(format!("{out:?}"), "[Fail 2: the member has stopped]");
+}
+
+#[test]
+fn log_time_goes_on_when_something_is_due_and_never_back() {
+    let mut bench = Bench::new();
+    bench.order(Order::Lead(1)).submit(1, b"a");
+    let batch = bench.handed().remove(0).2;
+    bench
+        .order(Order::Commit(batch.stamped(Timestamp(9000))))
+        .seen();
+    bench.order(Order::Commit(
+        foreign(2, 0, &[b"b"]).stamped(Timestamp(8000)),
+    ));
+    assert_eq!(bench.replica.machine().lines[1].0, 9000);
+    assert_eq!(bench.replica.machine().time, 9000);
+}
+
+#[test]
+fn a_snapshot_carries_the_state_and_what_was_applied_once() {
+    let mut bench = Bench::with(|config| config.snapshot_every_bytes = 1);
+    bench.order(Order::Commit(foreign(2, 0, &[b"a", b"b"])));
+    let Some(Effect::TakeSnapshot {
+        mut image,
+        position,
+        ..
+    }) = bench.out.pop()
+    else {
+        panic!("a snapshot is due")
+    };
+    let stream: Vec<u8> = std::iter::from_fn(|| image.next_chunk(1))
+        .flatten()
+        .collect();
+    let meta = SnapshotMeta {
+        position,
+        epoch: Epoch::default(),
+        bytes: stream.len() as u64,
+        checksum: 0,
+    };
+
+    let mut other = Bench::new();
+    other.order(Order::Offer(meta));
+    assert_eq!(other.seen(), [format!("Receive {position}")]);
+    other.event(Event::Received {
+        snapshot: meta,
+        upto: 0,
+    });
+    let chunk = |offset: usize, data: &[u8]| Parcel::Chunk {
+        snapshot: meta,
+        offset: offset as u64,
+        data: Some(Batch::one(Label::default(), Bytes::copy_from_slice(data))),
+    };
+    other.seen();
+    assert!(
+        other.receive(2, chunk(3, &stream[3..])).seen().is_empty(),
+        "a piece ahead of a gap"
+    );
+    let asked = other.after(150).seen();
+    assert!(
+        asked[0].contains("ChunkRequest"),
+        "what is lost is asked for again: {asked:?}"
+    );
+    assert_eq!(other.receive(2, chunk(0, &stream)).seen().len(), 1);
+    assert_eq!(
+        other.event(Event::Fetched { snapshot: meta }).seen(),
+        [format!("Load {position}")]
+    );
+    // Pieces of any size: here of three bytes.
+    let mut pieces = stream.chunks(3).map(Bytes::copy_from_slice);
+    let restored = Restored::read(meta, &mut pieces).unwrap();
+    other.replica.loaded(restored, &mut other.out);
+    assert_eq!(other.replica.applied(), position);
+    assert_eq!(other.replica.digest(), bench.replica.digest());
+    other.order(Order::Commit(foreign(2, 1, &[b"b"])));
+    assert_eq!(
+        other.replica.machine().lines.len(),
+        2,
+        "applied before the snapshot, so not again"
+    );
+    for length in 0..stream.len() {
+        let mut cut = std::iter::once(Bytes::copy_from_slice(&stream[..length]));
+        // A stream that ends between two frames is a shorter state; its checksum is the store's matter.
+        if let Ok(restored) = Restored::<Scroll>::read(meta, &mut cut) {
+            assert_eq!(restored.snapshot(), Some(meta));
+        }
+    }
+}
