@@ -1,0 +1,251 @@
+//! The follower's side of replication (Raft 5.3, 7).
+
+use quorate_core::{Instant, NodeId, Output, Position, SnapshotMeta};
+use smallvec::SmallVec;
+
+use crate::message::without;
+use crate::raft::{Out, Raft};
+use crate::role::{Follower, Role};
+use crate::{Append, Log, Message, Point, Record, Run};
+
+impl Raft {
+    pub(crate) fn on_append(&mut self, now: Instant, from: NodeId, append: Append, out: &mut Out) {
+        if !self.follow(now, from, out) {
+            return;
+        }
+        let full = !self.disk.room || self.log.bytes() >= self.config.log_bytes_max;
+        if full && !append.runs.is_empty() {
+            // As if it were lost: the leader asks again, one message at a time.
+            return;
+        }
+        let (end, commit) = (append.end(), append.commit);
+        let (prev, runs) = behind_base(&self.log, append.prev, append.runs);
+        if !self.log.holds(prev) {
+            return self.reject(from, prev, out);
+        }
+        let fresh = match self.log.divergence(prev.position, &runs) {
+            None => false,
+            Some(at) if at <= self.verified() => {
+                // A leader never contradicts itself, and what is chosen agrees with every leader.
+                self.anomalies += 1;
+                return;
+            }
+            Some(at) => {
+                self.overwrite(
+                    at.prev(),
+                    without(runs, at.get() - prev.position.next().get()),
+                    out,
+                );
+                true
+            }
+        };
+        self.verify(end);
+        self.learn_commit(commit, out);
+        if !fresh {
+            self.reply_accepted(from, out);
+        }
+    }
+
+    /// No entry there, or one of another term: answers with what the leader can go on from.
+    fn reject(&mut self, from: NodeId, prev: Point, out: &mut Out) {
+        if prev.position <= self.log.committed() {
+            self.anomalies += 1;
+            return;
+        }
+        let hint = self.log.floor(prev.position, prev.term);
+        let reply = Message::Rejected {
+            term: self.hard.term,
+            prev: prev.position,
+            hint: hint.unwrap_or_else(|| self.log.base()),
+        };
+        self.send(from, reply, out);
+    }
+
+    /// Cuts the log behind `after` and appends, in memory and by one record.
+    fn overwrite(&mut self, after: Position, runs: SmallVec<[Run; 1]>, out: &mut Out) {
+        let prev = Point {
+            position: after,
+            term: self.log.term_at(after).expect("what was compared is held"),
+        };
+        if after < self.log.last().position {
+            self.log.truncate(after);
+        }
+        let mark = self.disk.next();
+        for run in &runs {
+            self.log.append(run.term, run.batch.clone(), mark);
+        }
+        self.disk.persist(Record::Append { prev, runs }, out);
+    }
+
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        commit: Position,
+        round: u64,
+        out: &mut Out,
+    ) {
+        if !self.follow(now, from, out) {
+            return;
+        }
+        self.learn_commit(commit, out);
+        let verified = self.verified();
+        let reply = Message::HeartbeatReply {
+            term: self.hard.term,
+            round,
+            verified,
+            matched: verified.min(self.log.durable()),
+        };
+        self.send(from, reply, out);
+    }
+
+    pub(crate) fn on_commit(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        commit: Position,
+        out: &mut Out,
+    ) {
+        if self.follow(now, from, out) {
+            self.learn_commit(commit, out);
+        }
+    }
+
+    /// A snapshot is offered. If the log has its last entry, that entry is thereby known to be chosen, and
+    /// nothing has to be fetched.
+    pub(crate) fn on_snapshot(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        meta: SnapshotMeta,
+        out: &mut Out,
+    ) {
+        if !self.follow(now, from, out) {
+            return;
+        }
+        if self.log.holds(meta.into()) {
+            self.verify(meta.position);
+            self.learn_commit(meta.position, out);
+        }
+        if meta.position <= self.log.committed() {
+            self.reply_accepted(from, out);
+        } else if self.snapshots.fetching != Some((from, meta)) {
+            self.snapshots.fetching = Some((from, meta));
+            let snapshot = meta;
+            out.push(Output::Fetch { from, snapshot });
+        }
+    }
+
+    /// A fetched snapshot is durable. It replaces the log, unless the log has caught up with it meanwhile.
+    pub(crate) fn on_fetched(&mut self, snapshot: SnapshotMeta, out: &mut Out) {
+        self.snapshots.learn(snapshot);
+        let last = Point::from(snapshot);
+        if let Role::Leader(_) = self.role {
+            // Whatever is chosen, a leader has in its log.
+            return;
+        }
+        if last.position > self.log.committed() {
+            if self.log.holds(last) {
+                self.commit(last.position, out);
+            } else {
+                self.snapshots.newest = Some(snapshot);
+                self.log.rebase(last, self.disk.next());
+                self.write_base(out);
+                out.push(Output::Install { snapshot });
+            }
+        }
+        self.snapshots.settle(self.log.committed());
+        self.verify(self.log.committed());
+    }
+
+    /// Follows the sender, who leads this term. False: it cannot.
+    fn follow(&mut self, now: Instant, from: NodeId, out: &mut Out) -> bool {
+        let voter = self.roster.quorum().contains(from);
+        match &mut self.role {
+            Role::Follower(Follower { leader, .. }) if *leader == Some(from) => {
+                self.timer.touch(now);
+                true
+            }
+            Role::Follower(Follower { leader: None, .. })
+            | Role::PreCandidate(_)
+            | Role::Candidate(_)
+                if voter =>
+            {
+                self.become_follower(now, Some(from), out);
+                true
+            }
+            // Two leaders in one term, or one without a vote.
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
+                self.anomalies += 1;
+                false
+            }
+        }
+    }
+
+    /// Commits what the leader says is chosen, as far as the log is known to agree with it (`KNOWN_BUGS` B9).
+    fn learn_commit(&mut self, commit: Position, out: &mut Out) {
+        let upto = commit.min(self.verified());
+        if upto > self.log.committed() {
+            self.commit(upto, out);
+        }
+    }
+
+    /// Everything up to `upto` is chosen.
+    pub(crate) fn commit(&mut self, upto: Position, out: &mut Out) {
+        self.log
+            .commit(upto, |committed| out.push(Output::Commit(committed)));
+        self.snapshots.settle(upto);
+    }
+
+    /// Up to where the log agrees with the leader's.
+    fn verified(&self) -> Position {
+        match &self.role {
+            Role::Follower(follower) => follower.verified,
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => self.log.committed(),
+        }
+    }
+
+    fn verify(&mut self, upto: Position) {
+        if let Role::Follower(follower) = &mut self.role {
+            follower.verified = follower.verified.max(upto);
+        }
+    }
+
+    /// Tells the leader what has come to disk, if it is more than it was told.
+    pub(crate) fn acknowledge(&mut self, out: &mut Out) {
+        if let Role::Follower(Follower {
+            leader: Some(leader),
+            verified,
+            acknowledged,
+        }) = &self.role
+            && (*verified).min(self.log.durable()) > *acknowledged
+        {
+            self.reply_accepted(*leader, out);
+        }
+    }
+
+    /// Never more than is on disk: `verified` may run ahead of it, `matched` may not (`KNOWN_BUGS` B10).
+    fn reply_accepted(&mut self, to: NodeId, out: &mut Out) {
+        let verified = self.verified();
+        let matched = verified.min(self.log.durable());
+        if let Role::Follower(follower) = &mut self.role {
+            follower.acknowledged = follower.acknowledged.max(matched);
+        }
+        let reply = Message::Accepted {
+            term: self.hard.term,
+            verified,
+            matched,
+        };
+        self.send(to, reply, out);
+    }
+}
+
+/// The part of an append that lies behind the log's base. What lies before it is chosen, and so agrees (R7).
+fn behind_base(log: &Log, prev: Point, runs: SmallVec<[Run; 1]>) -> (Point, SmallVec<[Run; 1]>) {
+    let base = log.base();
+    if prev.position >= base.position {
+        return (prev, runs);
+    }
+    let skip = base.position.get() - prev.position.get();
+    (base, without(runs, skip))
+}

@@ -1,0 +1,217 @@
+//! The member as its journal remembers it, and the records that let the journal forget.
+
+use quorate_core::{Instant, Mark, Memory, NodeId, Position, RestoreError, Rng, SnapshotMeta};
+
+use crate::disk::Disk;
+use crate::raft::{HardState, Out, Raft, Snapshots};
+use crate::role::{Follower, Role, Timer};
+use crate::roster::Roster;
+use crate::{Log, Point, RaftConfig, Record, Run, Term};
+
+pub(crate) fn restore(
+    config: RaftConfig,
+    now: Instant,
+    memory: Memory<'_, Record>,
+) -> Result<Raft, RestoreError> {
+    let roster = Roster::new(&config).map_err(|error| RestoreError::Config(error.reason()))?;
+    let mut replay = Replay::new();
+    for (mark, record) in memory.records {
+        replay.take(mark, record)?;
+    }
+    let durable = memory.durable;
+    let Replay { hard, mut log, .. } = replay.finish(durable)?;
+    let unwritten = join(&mut log, memory.snapshot)?;
+    log.on_durable(durable);
+    let seed = config.seed ^ config.id.get().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let verified = log.committed();
+    let mut raft = Raft {
+        roster,
+        hard,
+        log,
+        role: Role::Follower(Follower {
+            leader: None,
+            verified,
+            acknowledged: Position::ZERO,
+        }),
+        timer: Timer::new(now, Rng::new(seed)),
+        disk: Disk::new(durable),
+        snapshots: Snapshots {
+            newest: memory.snapshot,
+            fetching: None,
+            unwritten,
+        },
+        anomalies: 0,
+        config,
+    };
+    raft.restart_timer(now);
+    Ok(raft)
+}
+
+/// Joins the log to the snapshot that the state machine was restored from. True: the log does not lead up to it and
+/// was dropped, which the journal has yet to learn (a crash came between a fetched snapshot and its record).
+fn join(log: &mut Log, snapshot: Option<SnapshotMeta>) -> Result<bool, RestoreError> {
+    let point = snapshot.map_or(Point::START, Point::from);
+    if point.position < log.base().position {
+        return Err(RestoreError::MissingSnapshot {
+            compacted: log.base().position,
+            snapshot: point.position,
+        });
+    }
+    if log.holds(point) {
+        log.skip_to(point.position);
+        return Ok(false);
+    }
+    if point.position == log.base().position {
+        return Err(RestoreError::Contradiction {
+            mark: Mark::ZERO,
+            why: "the snapshot ends in another term than the log's base",
+        });
+    }
+    *log = Log::new(point);
+    Ok(true)
+}
+
+/// The records so far.
+///
+/// Where the journal still holds its first record, every later one has to fit. Where it has forgotten its beginning,
+/// records may speak of entries that it forgot with it; an append that does then begins the log anew, and a base is
+/// needed to say what came before: whatever [`Output::Reclaim`](quorate_core::Output::Reclaim) allowed to go, a later
+/// record covers.
+struct Replay {
+    hard: HardState,
+    log: Log,
+    /// The last record taken; none: there was none yet.
+    last: Option<Mark>,
+    /// Whether the records begin with the first ever written.
+    whole: bool,
+    /// Whether a base was among them.
+    based: bool,
+}
+
+impl Replay {
+    const fn new() -> Self {
+        Self {
+            hard: HardState {
+                term: Term::ZERO,
+                vote: None,
+                mark: Mark::ZERO,
+                spoken: Term::ZERO,
+            },
+            log: Log::new(Point::START),
+            last: None,
+            whole: true,
+            based: false,
+        }
+    }
+
+    fn take(&mut self, mark: Mark, record: Record) -> Result<(), RestoreError> {
+        let wrong = |why| RestoreError::Contradiction { mark, why };
+        match self.last {
+            None => self.whole = mark == Mark(1),
+            Some(last) if mark == last.next() => {}
+            Some(_) => return Err(wrong("marks do not rise by one")),
+        }
+        self.last = Some(mark);
+        let outcome = match record {
+            Record::Vote { term, voted_for } => self.vote(term, voted_for),
+            Record::Append { prev, runs } => self.append(mark, prev, &runs),
+            Record::Base {
+                term,
+                voted_for,
+                base,
+            } => self
+                .vote(term, voted_for)
+                .and_then(|()| self.rebase(mark, base)),
+        };
+        outcome.map_err(wrong)
+    }
+
+    fn vote(&mut self, term: Term, voted_for: Option<NodeId>) -> Result<(), &'static str> {
+        let hard = &mut self.hard;
+        if term < hard.term || term > Term::MAX {
+            return Err("the term goes back");
+        }
+        if term == hard.term && hard.vote.is_some() && hard.vote != voted_for {
+            return Err("a second vote in one term");
+        }
+        (hard.term, hard.vote) = (term, voted_for);
+        Ok(())
+    }
+
+    fn append(&mut self, mark: Mark, prev: Point, runs: &[Run]) -> Result<(), &'static str> {
+        if !prev.is_sane() || runs.is_empty() {
+            return Err("an append that no member writes");
+        }
+        if !self.log.holds(prev) {
+            if self.whole {
+                return Err("an append behind an entry that is not there");
+            }
+            self.log = Log::new(prev);
+        }
+        self.log.truncate(prev.position);
+        for run in runs {
+            let entered = self.hard.term >= run.term || !(self.whole || self.based);
+            if run.term < self.log.last().term || !entered {
+                return Err("an entry of a term out of order");
+            }
+            self.log.append(run.term, run.batch.clone(), mark);
+        }
+        Ok(())
+    }
+
+    fn rebase(&mut self, mark: Mark, base: Point) -> Result<(), &'static str> {
+        self.based = true;
+        if !base.is_sane() {
+            return Err("a base that no member writes");
+        }
+        if self.log.holds(base) && !self.log.ends_run(base) {
+            return Err("a base inside of a record");
+        }
+        if base.position >= self.log.base().position {
+            self.log.rebase(base, mark);
+        } else if self.whole {
+            return Err("the log's base goes back");
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, durable: Mark) -> Result<Self, RestoreError> {
+        let wrong = |why| Err(RestoreError::Contradiction { mark: durable, why });
+        if self.last.unwrap_or(Mark::ZERO) != durable {
+            return wrong("the records do not end at the highest mark");
+        }
+        if !self.whole && !self.based {
+            return wrong("the beginning is missing and nothing says what it was");
+        }
+        if self.log.last().term > self.hard.term {
+            return wrong("an entry of a term that the member never entered");
+        }
+        self.hard.spoken = self.hard.term;
+        Ok(self)
+    }
+}
+
+impl Raft {
+    /// Writes down where the log begins, with term and vote, so that older records can go once it is durable.
+    pub(crate) fn write_base(&mut self, out: &mut Out) {
+        let record = Record::Base {
+            term: self.hard.term,
+            voted_for: self.hard.vote,
+            base: self.log.base(),
+        };
+        let mark = self.disk.persist(record, out);
+        let below = self.log.oldest_mark().unwrap_or(mark).min(mark);
+        self.disk.reclaim(mark, below);
+        self.snapshots.unwritten = false;
+    }
+
+    /// Forgets entries up to `upto`, as far as whole runs allow. What a snapshot covers may go, nothing else.
+    pub(crate) fn on_compact(&mut self, upto: Position, snapshot: SnapshotMeta, out: &mut Out) {
+        self.snapshots.learn(snapshot);
+        let base = self.log.compactable(upto.min(snapshot.position));
+        if base.position > self.log.base().position {
+            self.log.rebase(base, self.disk.next());
+            self.write_base(out);
+        }
+    }
+}

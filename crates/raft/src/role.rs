@@ -1,0 +1,242 @@
+//! The parts a member plays, and every way from one to another.
+//!
+//! ```text
+//!              times out            a quorum would vote      a quorum voted, own vote on disk
+//!  Follower ──────────────► PreCandidate ──────────► Candidate ──────────────► Leader
+//!     ▲ ▲                        │                       │                        │
+//!     │ └── hears the leader ────┘                       │                        │
+//!     ├──── hears the leader of its term ────────────────┘                        │
+//!     └──── a higher term · no room · no quorum within an election timeout ───────┘
+//! ```
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use quorate_core::{Instant, NodeId, Output, Position, Rejection, Rng};
+use smallvec::SmallVec;
+
+use crate::progress::Peer;
+use crate::raft::{Out, Raft};
+use crate::reads::Reads;
+use crate::{Message, Record, Term};
+
+#[derive(Clone, Debug)]
+pub(crate) enum Role {
+    /// Takes entries from a leader, if there is one. Learners are always this.
+    Follower(Follower),
+    /// Asks who would vote for it. Its term is not touched.
+    PreCandidate(Ballots),
+    /// Asks for votes in its term. Its own vote counts once it is on disk.
+    Candidate(Ballots),
+    /// Leads its term.
+    Leader(Leader),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Follower {
+    /// Who leads this term, once known.
+    pub(crate) leader: Option<NodeId>,
+    /// Up to where the log is known to agree with that leader's: what is chosen always does (5.4.3).
+    pub(crate) verified: Position,
+    /// What was last acknowledged to it.
+    pub(crate) acknowledged: Position,
+}
+
+/// Who said yes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ballots {
+    granted: SmallVec<[NodeId; 8]>,
+}
+
+impl Ballots {
+    /// Counts a yes, once.
+    pub(crate) fn grant(&mut self, from: NodeId) {
+        if !self.has(from) {
+            self.granted.push(from);
+        }
+    }
+
+    /// Whether `member` said yes.
+    pub(crate) fn has(&self, member: NodeId) -> bool {
+        self.granted.contains(&member)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Leader {
+    /// The no-op of this term: only from here on does counting replicas commit (5.4.2).
+    pub(crate) first_own: Position,
+    /// Every other member, in the order of the roster.
+    pub(crate) peers: Vec<Peer>,
+    /// When to make itself heard again.
+    pub(crate) heartbeat_due: Instant,
+    /// Reads that wait for a quorum to confirm this leadership.
+    pub(crate) reads: Reads,
+}
+
+/// The election timer: one deadline behind whatever was heard last, drawn anew each time it has run out.
+#[derive(Clone, Debug)]
+pub(crate) struct Timer {
+    since: Instant,
+    timeout: Duration,
+    rng: Rng,
+}
+
+impl Timer {
+    pub(crate) fn new(now: Instant, rng: Rng) -> Self {
+        Self {
+            since: now,
+            timeout: Duration::ZERO,
+            rng,
+        }
+    }
+
+    /// Something was heard that puts an election off.
+    pub(crate) fn touch(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// Begins a new wait between `least` and twice that, of a length of its own (`KNOWN_BUGS` B40).
+    pub(crate) fn restart(&mut self, now: Instant, least: Duration) {
+        self.since = now;
+        self.timeout = self.rng.duration(least, least.saturating_mul(2));
+    }
+
+    /// When the wait is over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.since + self.timeout
+    }
+
+    /// How long ago something was heard.
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        now.since(self.since)
+    }
+}
+
+impl Raft {
+    /// To follower within the same term, or in a term just adopted.
+    pub(crate) fn become_follower(&mut self, now: Instant, leader: Option<NodeId>, out: &mut Out) {
+        assert_ne!(leader, Some(self.config.id), "nobody follows itself");
+        let committed = self.log.committed();
+        let next = Role::Follower(Follower {
+            leader,
+            verified: committed,
+            acknowledged: Position::ZERO,
+        });
+        let before = core::mem::replace(&mut self.role, next);
+        if !matches!(before, Role::Follower(_)) || leader.is_some() {
+            self.restart_timer(now);
+        }
+        if let Role::Leader(leader) = before {
+            let why = self.not_leader();
+            for ticket in leader.reads.into_tickets() {
+                out.push(Output::Reject { ticket, why });
+            }
+        }
+    }
+
+    /// To pre-candidate, from any part but leader: the term stays.
+    pub(crate) fn become_pre_candidate(&mut self, now: Instant, out: &mut Out) {
+        assert!(
+            !matches!(self.role, Role::Leader(_)),
+            "a leader steps down first"
+        );
+        assert!(self.may_campaign(), "no vote or no room");
+        self.restart_timer(now);
+        self.role = Role::PreCandidate(Ballots::default());
+        let (term, last) = (self.hard.term, self.log.last());
+        self.ask_voters(&Message::PreVote { term, last }, out);
+        self.on_grant(now, self.config.id, out);
+    }
+
+    /// To candidate of the next term: term and own vote in one record, and not a word before it is on disk.
+    pub(crate) fn become_candidate(&mut self, now: Instant, out: &mut Out) {
+        assert!(
+            matches!(self.role, Role::PreCandidate(_)),
+            "pre-vote comes first"
+        );
+        self.restart_timer(now);
+        self.role = Role::Candidate(Ballots::default());
+        self.promise(self.hard.term.next(), Some(self.config.id), out);
+        let (term, last) = (self.hard.term, self.log.last());
+        self.ask_voters(&Message::RequestVote { term, last }, out);
+    }
+
+    /// To leader of the term it campaigned in.
+    pub(crate) fn become_leader(&mut self, now: Instant, out: &mut Out) {
+        assert!(
+            matches!(self.role, Role::Candidate(_)),
+            "only a candidate is elected"
+        );
+        assert!(
+            self.hard.vote == Some(self.config.id) && self.hard.mark <= self.disk.durable(),
+            "its own vote is on disk"
+        );
+        let last = self.log.last().position;
+        let peers = self.roster.peers().iter();
+        self.role = Role::Leader(Leader {
+            first_own: last.next(),
+            peers: peers
+                .map(|peer| Peer::new(peer.id, last.next(), now))
+                .collect(),
+            heartbeat_due: now + self.config.heartbeat_interval,
+            reads: Reads::default(),
+        });
+        // Control first: it stops other elections even where bulk has to wait.
+        self.heartbeat_all(now, out);
+        self.append_noop(now, out);
+    }
+
+    /// Adopts a higher term without voting in it.
+    pub(crate) fn adopt(&mut self, now: Instant, term: Term, out: &mut Out) {
+        self.promise(term, None, out);
+        self.become_follower(now, None, out);
+    }
+
+    /// Writes term and vote. What was held back under the former term is not said any more.
+    pub(crate) fn promise(&mut self, term: Term, vote: Option<NodeId>, out: &mut Out) {
+        let hard = &self.hard;
+        assert!(
+            term > hard.term || (term == hard.term && (hard.vote.is_none() || hard.vote == vote)),
+            "terms rise and a vote is given once"
+        );
+        let record = Record::Vote {
+            term,
+            voted_for: vote,
+        };
+        let mark = self.disk.persist(record, out);
+        if term > self.hard.term {
+            self.disk.silence();
+        }
+        (self.hard.term, self.hard.vote, self.hard.mark) = (term, vote, mark);
+    }
+
+    /// Why this member cannot take a request that only a leader can.
+    pub(crate) fn not_leader(&self) -> Rejection {
+        Rejection::NotLeader {
+            leader: self.known_leader(),
+            epoch: self.hard.spoken.epoch(),
+        }
+    }
+
+    /// Who leads the term that [`Status`](quorate_core::Status) shows.
+    pub(crate) fn known_leader(&self) -> Option<NodeId> {
+        if self.hard.spoken < self.hard.term {
+            return None;
+        }
+        match &self.role {
+            Role::Follower(follower) => follower.leader,
+            Role::PreCandidate(_) | Role::Candidate(_) => None,
+            Role::Leader(_) => Some(self.config.id),
+        }
+    }
+
+    pub(crate) fn restart_timer(&mut self, now: Instant) {
+        let least = if self.roster.decides_alone(self.config.id) {
+            Duration::ZERO
+        } else {
+            self.config.election_timeout
+        };
+        self.timer.restart(now, least);
+    }
+}
