@@ -31,7 +31,8 @@ pub struct Fault {
     pub delay: (Duration, Duration),
     /// At most so many bytes of payload a second in each lane; `None` is no limit.
     pub bytes_per_second: Option<u64>,
-    /// Nothing passes until the fault is changed or cleared; what waits is bounded by the outbox.
+    /// Nothing passes until the fault is changed or cleared; what waits is bounded by the outbox. Beyond that
+    /// `In` stops reading, and a sender that cannot write for `stall_max` gives the connection up.
     pub hold: bool,
 }
 

@@ -19,6 +19,8 @@ mod seats;
 mod segments;
 mod shared;
 mod sink;
+#[cfg(test)]
+mod stream_tests;
 mod sync;
 mod transport;
 mod wire;

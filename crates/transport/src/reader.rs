@@ -86,11 +86,13 @@ impl Reader {
     async fn read(&mut self) -> Result<std::convert::Infallible, LinkError> {
         let mut changes = self.shared.faults.watch();
         loop {
+            let drained = self.hand_over().await?;
             let alarm = self.release().await?;
-            self.hand_over().await?;
+            let (slow, room) = (!self.shaper.is_empty(), self.has_room());
+            if room && !drained {
+                continue;
+            }
             self.shared.sink.on_pause();
-            let slow = !self.shaper.is_empty();
-            let room = self.has_room();
             tokio::select! {
                 biased;
                 _ = self.beats.tick() => self.on_tick(room).await?,
@@ -106,11 +108,12 @@ impl Reader {
         }
     }
 
-    /// Takes all whole frames out of the buffer.
-    async fn hand_over(&mut self) -> Result<(), LinkError> {
-        while self.has_room()
-            && let Some(arrived) = self.stream.next()?
-        {
+    /// Takes the whole frames out of the buffer; false if some are left there because a slow link is full.
+    async fn hand_over(&mut self) -> Result<bool, LinkError> {
+        while self.has_room() {
+            let Some(arrived) = self.stream.next()? else {
+                return Ok(true);
+            };
             let Arrived::Payload(payload) = arrived else {
                 continue;
             };
@@ -131,7 +134,7 @@ impl Reader {
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Delivers what has arrived over a slow link; tells when to look again.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::*;
 use quorate_core::NodeId;
-use quorate_transport::{Event, Lane, SendError, Transport};
+use quorate_transport::{Config, Event, Incoming, Lane, SendError, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -40,15 +40,6 @@ impl RawHello {
     }
 }
 
-fn raw_frame(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
-    bytes.extend([1, 0, 0, 0]);
-    bytes.extend(crc32c::crc32c(payload).to_le_bytes());
-    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
 /// Connects to `target` and says hello; returns the stream and the verdict.
 async fn call(target: &Transport, hello: &RawHello) -> (TcpStream, u8) {
     let mut stream = TcpStream::connect(target.address()).await.unwrap();
@@ -73,9 +64,7 @@ async fn closed(stream: &mut TcpStream) {
 }
 
 /// Member 2, that knows a member 1 which nobody is.
-async fn target(
-    change: impl FnOnce(&mut quorate_transport::Config),
-) -> (Transport, quorate_transport::Incoming) {
+async fn target(change: impl FnOnce(&mut Config)) -> (Transport, Incoming) {
     let mut config = config(2);
     change(&mut config);
     let (b, incoming) = Transport::bind(config).await.unwrap();
@@ -119,7 +108,7 @@ async fn every_kind_of_wrong_hello_has_its_verdict_and_its_count() {
         (
             RawHello {
                 numbers: [CLUSTER.get(), 1, 2, 6, 5, 2],
-                ..version_one()
+                ..RawHello::good(0, 2)
             },
             8,
             Event::WrongMember,
@@ -133,10 +122,6 @@ async fn every_kind_of_wrong_hello_has_its_verdict_and_its_count() {
         until("it is counted", || b.count(event) == before + 1).await;
     }
     assert_eq!(b.count(Event::Welcomed), 1);
-}
-
-fn version_one() -> RawHello {
-    RawHello::good(0, 2)
 }
 
 #[tokio::test]
@@ -175,7 +160,7 @@ async fn noise_lengths_and_checksums_end_the_connection_and_deliver_nothing() {
 
 #[tokio::test]
 async fn a_slow_handshake_is_cut_off() {
-    let quick = |config: &mut quorate_transport::Config| {
+    let quick = |config: &mut Config| {
         config.timing.handshake_timeout = Duration::from_millis(100);
     };
     let (b, _incoming) = target(quick).await;
@@ -236,40 +221,42 @@ async fn a_storm_of_reconnects_leaves_one_connection_and_the_last() {
     assert_eq!(b.count(Event::Replaced), 299);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_half_open_connection_dies_of_its_silence() {
-    let network = quorate_transport::MemoryNetwork::new();
-    let mut config = quorate_transport::Config::new(CLUSTER, NodeId(2), "two");
-    config.peers.insert(NodeId(1), "one".into());
-    let (b, _from_a) = network.bind(config.clone()).await.unwrap();
-    // Member 1 is frozen: its runtime never runs again, its pipes stay open.
-    let frozen = network.clone();
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let mut config = quorate_transport::Config::new(CLUSTER, NodeId(1), "one");
-        config.peers.insert(NodeId(2), "two".into());
-        let a = runtime.block_on(async {
-            let a = frozen.bind(config).await.unwrap();
-            connected(&a.0, 2).await;
-            a
-        });
-        receiver.recv().unwrap();
-        drop(a);
-    });
-    while b.count(Event::Welcomed) < 2 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        std::thread::sleep(Duration::from_micros(100));
-    }
-    until("both its connections are given up", || {
-        b.count(Event::Silent) >= 2
-    })
-    .await;
-    sender.send(()).unwrap();
-    thread.join().unwrap();
+#[tokio::test]
+async fn half_open_connections_die_of_their_silence_on_both_sides() {
+    let impatient = |config: &mut Config| {
+        config.timing.beat_every = Duration::from_millis(20);
+        config.timing.silence_max = Duration::from_millis(200);
+    };
+    let (b, mut incoming) = target(impatient).await;
+    let (mut stream, verdict) = call(&b, &RawHello::good(1, 1)).await;
+    assert_eq!(verdict, 0);
+    closed(&mut stream).await;
+    until("the reader gave up", || b.count(Event::Silent) == 1).await;
+    // And one that welcomes the other's dial, and then never says a word.
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    b.set_peer(NodeId(1), listener.local_addr().unwrap().to_string());
+    let (mut stream, _) = listener.accept().await.unwrap();
+    welcome_by_hand(&mut stream, 1).await;
+    until("the writer gave up", || b.count(Event::Silent) == 2).await;
+    closed(&mut stream).await;
+    assert!(incoming.try_recv().is_none());
+}
+
+/// Answers a hello as `node` would; returns a beat of that lane.
+async fn welcome_by_hand(stream: &mut TcpStream, node: u64) -> Vec<u8> {
+    let mut hello = [0; 68];
+    stream.read_exact(&mut hello).await.unwrap();
+    let number = |at: usize| u64::from_le_bytes(hello[at..at + 8].try_into().unwrap());
+    let numbers = [CLUSTER.get(), node, number(20), 1, 1, number(52)];
+    let answer = RawHello {
+        versions: [1, 1],
+        lane: hello[10],
+        numbers,
+    };
+    stream.write_all(&answer.bytes(b"QUORATE<")).await.unwrap();
+    let mut beat = vec![0, 0, 0, 0, 1, hello[10], 1, 0, 0, 0, 0, 0];
+    beat.extend(crc32c::crc32c(&beat).to_le_bytes());
+    beat
 }
 
 #[tokio::test]
@@ -289,18 +276,7 @@ async fn a_peer_that_reads_nothing_fills_its_outbox_and_loses_its_connection() {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             tokio::spawn(async move {
-                let mut hello = [0; 68];
-                stream.read_exact(&mut hello).await.unwrap();
-                let dial = u64::from_le_bytes(hello[52..60].try_into().unwrap());
-                let numbers = [CLUSTER.get(), 2, 1, 1, 1, dial];
-                let answer = RawHello {
-                    versions: [1, 1],
-                    lane: hello[10],
-                    numbers,
-                };
-                stream.write_all(&answer.bytes(b"QUORATE<")).await.unwrap();
-                let mut beat = vec![0, 0, 0, 0, 1, hello[10], 1, 0, 0, 0, 0, 0];
-                beat.extend(crc32c::crc32c(&beat).to_le_bytes());
+                let beat = welcome_by_hand(&mut stream, 2).await;
                 while stream.write_all(&beat).await.is_ok() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -349,19 +325,19 @@ async fn a_good_link_goes_on_while_its_listener_is_attacked() {
         }
     });
     let mut expected = 0;
-    for number in 0..20_000 {
+    for count in 0..20_000 {
         until("there is room", || {
-            a.send(NodeId(2), control(number)).is_ok()
+            a.send(NodeId(2), control(count)).is_ok()
         })
         .await;
         while let Some(received) = from_a.try_recv() {
-            assert_eq!(common::number(&received), expected);
+            assert_eq!(number(&received), expected);
             expected += 1;
         }
     }
     attack.await.unwrap();
     while expected < 20_000 {
-        assert_eq!(common::number(&next(&mut from_a).await), expected);
+        assert_eq!(number(&next(&mut from_a).await), expected);
         expected += 1;
     }
     assert!(b.count(Event::BadHandshake) > 50);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::*;
 use quorate_core::{ClusterId, Life, NodeId};
 use quorate_transport::{
-    Config, ConfigError, Event, Frame, HandshakeError, Lane, LinkError, MemoryNetwork, Refusal,
-    SendError, Transport,
+    Config, ConfigError, Event, Frame, HandshakeError, Lane, LinkError, Refusal, SendError,
+    Transport,
 };
 use tokio::time::{Instant, timeout};
 

@@ -97,3 +97,13 @@ pub(crate) fn bulk(number: u64, bytes: usize) -> Frame {
 pub(crate) fn number(received: &Received) -> u64 {
     u64::from_le_bytes(received.payload[..8].try_into().unwrap())
 }
+
+/// A control frame as docs/transport.md has it, by hand.
+pub(crate) fn raw_frame(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
+    bytes.extend([1, 0, 0, 0]);
+    bytes.extend(crc32c::crc32c(payload).to_le_bytes());
+    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    bytes.extend(payload);
+    bytes
+}
