@@ -26,6 +26,8 @@ pub struct Journal<D: Disk> {
     pub(crate) cursor: Cursor,
     /// The highest mark on the medium.
     pub(crate) synced: Mark,
+    /// The highest mark given by [`sync`](Self::sync).
+    pub(crate) acknowledged: Mark,
     pub(crate) failed: Option<JournalError>,
 }
 
@@ -83,7 +85,8 @@ impl<D: Disk> Journal<D> {
                 Durability::Fsync => self.sync_tail(),
             });
         self.note(synced)?;
-        Ok(self.last())
+        self.acknowledged = self.last();
+        Ok(self.acknowledged)
     }
 
     /// Writes what is queued and syncs it whatever the durability: the last call before a graceful end.
@@ -130,6 +133,11 @@ impl<D: Disk> Journal<D> {
         let reclaimed = self.reclaim_below(below);
         self.note(reclaimed)?;
         Ok(self.head.head.first_mark)
+    }
+
+    /// Whether there are records that the last [`sync`](Self::sync) did not cover.
+    pub fn is_dirty(&self) -> bool {
+        self.last() > self.acknowledged
     }
 
     /// The mark of the last record appended; zero before the first.

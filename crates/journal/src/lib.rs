@@ -19,6 +19,7 @@ mod error;
 mod file_disk;
 mod format;
 mod head;
+mod inspect;
 mod journal;
 mod mem;
 mod records;
@@ -27,6 +28,7 @@ mod scan;
 mod segments;
 mod snapshot;
 mod survey;
+mod thread;
 mod watermark;
 
 pub use batch::Entry;
@@ -35,9 +37,15 @@ pub use disk::{Disk, DiskFile};
 pub use durability::{Durability, UnknownDurability};
 pub use error::JournalError;
 pub use file_disk::FileDisk;
+pub use inspect::{Inspection, Row, Stretch, inspect};
 pub use journal::Journal;
 pub use mem::{Fault, MemDisk, MemFile};
 pub use records::Records;
 pub use recover::Recovery;
 pub use segments::Room;
+pub use snapshot::{
+    CHUNK_BYTES, Incoming, SnapshotChunks, SnapshotError, SnapshotStore, SnapshotWriter,
+    SnapshotsFound,
+};
 pub use survey::Cut;
+pub use thread::{Event, JournalThread};

@@ -302,6 +302,7 @@ fn assemble<D: Disk>(
         batch: Batch::default(),
         cursor,
         synced: cursor.next.prev(),
+        acknowledged: cursor.next.prev(),
         failed: None,
     };
     journal.make_room()?;

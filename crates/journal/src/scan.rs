@@ -87,9 +87,8 @@ impl Image {
             records: 0,
             durable: Mark::ZERO,
         };
-        let bytes = &self.bytes[(offset as usize).min(self.bytes.len())..];
-        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
-            rest.end = offset + last as u64 + 1;
+        if let Some(written) = self.bytes.get(offset as usize..) {
+            rest.end = offset + written_len(written) as u64;
         }
         if self.present < self.bytes.len() as u64 {
             rest.end = self.bytes.len() as u64;
@@ -128,6 +127,20 @@ impl Image {
             }
         }
     }
+}
+
+/// The length up to the last byte that is not zero.
+fn written_len(mut bytes: &[u8]) -> usize {
+    const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
+    while let Some((rest, page)) = bytes.split_last_chunk()
+        && *page == ZEROS
+    {
+        bytes = rest;
+    }
+    bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1)
 }
 
 /// Where the log stands: the mark that is next, and what its record links to.
