@@ -1,0 +1,200 @@
+//! The handle of a member.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_core::{Failure, NodeId, ReadLevel, StateMachine};
+use quorate_handoff::{BatchSender, Publisher, PushError};
+use quorate_transport::{Faults, LinkStatus, Transport};
+use tokio::sync::{oneshot, watch};
+
+use crate::error::Stopped;
+use crate::request::{Applied, Digest, ReadStamp, Request};
+use crate::status::{Leadership, NodeStatus};
+
+/// A running member of a replicated log, whichever log that is. Cheap to clone; when the last clone is dropped, the
+/// member stops as by [`Node::stop`].
+pub struct Node<S: StateMachine> {
+    handle: Arc<Handle<S>>,
+}
+
+/// What all clones of a [`Node`] share.
+pub(crate) struct Handle<S: StateMachine> {
+    pub(crate) clients: BatchSender<Request<S>>,
+    /// Raising it, or dropping it, stops the member.
+    pub(crate) stop: Mutex<Publisher>,
+    pub(crate) transport: Transport,
+    pub(crate) status: watch::Receiver<NodeStatus>,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) ended: watch::Receiver<Option<Stopped>>,
+    pub(crate) refusal: Refusal,
+}
+
+/// What a client is told whose request does not even fit into the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) retry_after: Duration,
+    pub(crate) limit: u64,
+}
+
+impl<S: StateMachine> Node<S> {
+    pub(crate) fn new(handle: Handle<S>) -> Self {
+        Self {
+            handle: Arc::new(handle),
+        }
+    }
+
+    /// Hands a command in. That happens in this call, not at the first poll, so that the order of calls is the order of
+    /// proposals; the future only waits for the fate. Dropping it changes nothing about that.
+    ///
+    /// # Errors
+    /// [`Failure`]; all but [`Failure::Unknown`] say that the command surely was not and will not be applied.
+    /// [`Failure::Overloaded`] comes at once when the queue to the member is full.
+    pub fn propose(
+        &self,
+        command: Bytes,
+    ) -> impl Future<Output = Result<Applied<S::Reply>, Failure>> + Send + use<S> {
+        let (answer, fate) = oneshot::channel();
+        let pushed = self.push(Request::Write { command, answer });
+        async move {
+            pushed?;
+            // A member that died with the command in its hands leaves its fate open.
+            fate.await.unwrap_or(Err(Failure::Unknown))
+        }
+    }
+
+    /// Runs `query` on the state of this member, as soon as it is as fresh as `level` says. Handed in by this call, as in
+    /// [`Node::propose`].
+    ///
+    /// `query` runs on the member's own task: it is to be short, and to copy out what takes long to look at. If it
+    /// panics, the member ends.
+    ///
+    /// # Errors
+    /// [`Failure`], never [`Failure::Unknown`]: a read has no effect.
+    pub fn read<R, Q>(
+        &self,
+        level: ReadLevel,
+        query: Q,
+    ) -> impl Future<Output = Result<R, Failure>> + Send + use<S, R, Q>
+    where
+        R: Send + 'static,
+        Q: FnOnce(&S, ReadStamp) -> R + Send + 'static,
+    {
+        let (answer, fate) = oneshot::channel();
+        let query = Box::new(move |state: Result<(&S, ReadStamp), Failure>| {
+            if !answer.is_closed() {
+                // A client that stops waiting meanwhile does not want to know.
+                let _ = answer.send(state.map(|(state, stamp)| query(state, stamp)));
+            }
+        });
+        let pushed = self.push(Request::Read { level, query });
+        async move {
+            pushed?;
+            match fate.await {
+                Ok(Err(Failure::Unknown)) | Err(_) => Err(Failure::Stopped),
+                Ok(answer) => answer,
+            }
+        }
+    }
+
+    /// The digest of the state at the last position applied.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`] or [`Failure::Stopped`].
+    pub fn digest(&self) -> impl Future<Output = Result<Digest, Failure>> + Send + use<S> {
+        let (answer, fate) = oneshot::channel();
+        let pushed = self.push(Request::Digest { answer });
+        async move {
+            pushed?;
+            fate.await.map_err(|_| Failure::Stopped)
+        }
+    }
+
+    fn push(&self, request: Request<S>) -> Result<(), Failure> {
+        let Refusal { retry_after, limit } = self.handle.refusal;
+        let bytes = request.weight();
+        match self.handle.clients.push(request, bytes) {
+            Ok(()) => Ok(()),
+            Err(PushError::Full(_)) => Err(Failure::Overloaded { retry_after }),
+            Err(PushError::TooHeavy(_)) => {
+                let bytes = bytes as u64;
+                Err(Failure::TooLarge { bytes, limit })
+            }
+            Err(PushError::Closed(_)) => Err(Failure::Stopped),
+        }
+    }
+
+    /// What the member knows of itself, renewed with every turn that changes it. The last value stays when it ends.
+    pub fn status(&self) -> watch::Receiver<NodeStatus> {
+        self.handle.status.clone()
+    }
+
+    /// Who leads, renewed when that changes; what lasted shorter than a turn is not seen.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.handle.leadership.clone()
+    }
+
+    /// Where this member listens for others, with the port that was taken for port 0.
+    pub fn address(&self) -> &str {
+        self.handle.transport.address()
+    }
+
+    /// Says where another member is, or that it has moved there.
+    pub fn set_peer(&self, id: NodeId, address: impl Into<String>) {
+        self.handle.transport.set_peer(id, address);
+    }
+
+    /// How the links to the other members are.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        self.handle.transport.links()
+    }
+
+    /// Faults on the links to the other members, for tests and demos.
+    pub fn faults(&self) -> &Faults {
+        self.handle.transport.faults()
+    }
+
+    /// Stops the member and waits for its end.
+    ///
+    /// It takes no more requests, waits a moment ([`Pace::stop_grace`](crate::Pace::stop_grace)) for those it has taken,
+    /// ends the others as [`Failure::Stopped`] or, once they were handed to a leader, [`Failure::Unknown`], makes
+    /// durable what it has written, closes its links in order, and leaves nothing running.
+    pub async fn stop(&self) {
+        self.handle
+            .stop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .publish(1);
+        self.stopped().await;
+    }
+
+    /// Waits for the end of the member and says why it came.
+    pub async fn stopped(&self) -> Stopped {
+        let mut ended = self.handle.ended.clone();
+        let end = ended
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|end| end.clone());
+        end.unwrap_or(Stopped::Aborted)
+    }
+}
+
+impl<S: StateMachine> Clone for Node<S> {
+    fn clone(&self) -> Self {
+        Self {
+            handle: Arc::clone(&self.handle),
+        }
+    }
+}
+
+impl<S: StateMachine> fmt::Debug for Node<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.handle.status.borrow().id)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}

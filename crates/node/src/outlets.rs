@@ -1,0 +1,178 @@
+//! Where effects go: the journal, the links, the snapshots, the clients. Nothing here waits.
+
+use quorate_core::{
+    Effect, Event, Incarnation, Life, Message, NodeId, Parcel, Replica, ReplicatedLog,
+    StateMachine, encode,
+};
+use quorate_transport::{Frame, Lane, Transport};
+
+use crate::archive::{Archive, Crowded, Task};
+use crate::door::Hall;
+use crate::ledger::Ledger;
+use crate::request::{Applied, ReadStamp, Waiter};
+use crate::status::{Load, NodeStatus};
+use crate::waiting::Waiting;
+
+/// All that leaves the core.
+pub(crate) struct Outlets<S: StateMachine> {
+    pub(crate) name: Name,
+    pub(crate) ledger: Ledger,
+    pub(crate) archive: Archive<S::Snapshot>,
+    pub(crate) transport: Transport,
+    pub(crate) waiting: Waiting<Waiter<S>>,
+    /// Frames of this turn; they leave after the turn's writes are with the journal.
+    pub(crate) frames: Vec<(NodeId, Frame)>,
+    pub(crate) lost: Lost,
+}
+
+/// Who this is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name {
+    pub(crate) id: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) life: Life,
+}
+
+/// What did not get through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lost {
+    parcels: u64,
+    pieces: u64,
+}
+
+impl<S: StateMachine> Outlets<S> {
+    /// Carries out one effect, or gives the event that says that it cannot be.
+    pub(crate) fn perform<L: ReplicatedLog>(
+        &mut self,
+        effect: Effect<L, S>,
+        replica: &Replica<L, S>,
+    ) -> Result<(), Event<L::Message>> {
+        match effect {
+            Effect::Persist { mark, record } => self.ledger.write(mark, || encode(&record)),
+            Effect::Send { to, parcel } => self.gather(to, &parcel),
+            Effect::Reclaim { below } => self.ledger.reclaim(below),
+            Effect::Reply { ticket, at, reply } => {
+                if let Some(Waiter::Write(answer)) = self.waiting.take(ticket) {
+                    // A client that no longer waits does not want to know.
+                    let _ = answer.send(Ok(Applied {
+                        position: at,
+                        reply,
+                    }));
+                }
+            }
+            Effect::Fail { ticket, failure } => {
+                if let Some(waiter) = self.waiting.take(ticket) {
+                    waiter.fail(failure);
+                }
+            }
+            Effect::Read { ticket } => {
+                if let Some(Waiter::Read(level, query)) = self.waiting.take(ticket) {
+                    let applied = replica.applied();
+                    query(Ok((replica.machine(), ReadStamp { level, applied })));
+                }
+            }
+            Effect::TakeSnapshot {
+                position,
+                epoch,
+                image,
+            } => {
+                let task = Task::Take {
+                    position,
+                    epoch,
+                    image,
+                };
+                self.archive
+                    .push(task)
+                    .map_err(|Crowded| Event::SnapshotFailed)?;
+            }
+            Effect::ReadChunk {
+                to,
+                snapshot,
+                offset,
+                length,
+            } => {
+                let task = Task::Read {
+                    to,
+                    snapshot,
+                    offset,
+                    length,
+                };
+                // Whoever asked asks again.
+                self.lost.pieces += u64::from(self.archive.push(task).is_err());
+            }
+            Effect::Receive { snapshot } => {
+                let pushed = self.archive.push(Task::Receive { snapshot });
+                pushed.map_err(|Crowded| Event::FetchFailed { snapshot })?;
+            }
+            Effect::WriteChunk {
+                snapshot,
+                offset,
+                data,
+            } => {
+                let pushed = self.archive.push(Task::Write {
+                    snapshot,
+                    offset,
+                    data,
+                });
+                pushed.map_err(|Crowded| Event::FetchFailed { snapshot })?;
+            }
+            Effect::Load { snapshot } => {
+                let pushed = self.archive.push(Task::Load { snapshot });
+                pushed.expect("a state to be loaded is always taken");
+            }
+        }
+        Ok(())
+    }
+
+    fn gather<M: Message>(&mut self, to: NodeId, parcel: &Parcel<M>) {
+        let lane = if parcel.is_bulk() {
+            Lane::Bulk
+        } else {
+            Lane::Control
+        };
+        self.frames.push((to, Frame::of(lane, encode(parcel))));
+    }
+
+    /// Lets the turn's writes and frames go. The writes first: the disk is slower than the network, and a frame may
+    /// leave before what it carries is durable here (law 2).
+    pub(crate) fn send_off(&mut self) {
+        self.ledger.hand_over();
+        for (to, frame) in self.frames.drain(..) {
+            self.lost.parcels += u64::from(self.transport.send(to, frame).is_err());
+        }
+    }
+
+    pub(crate) fn status<L: ReplicatedLog>(
+        &self,
+        replica: &Replica<L, S>,
+        hall: &Hall<L::Message>,
+        no_room: bool,
+    ) -> NodeStatus {
+        let (commands_open, command_bytes_open, reads_open) = replica.open();
+        let Name {
+            id,
+            incarnation,
+            life,
+        } = self.name;
+        NodeStatus {
+            id,
+            incarnation,
+            life,
+            log: replica.status(),
+            members: replica.log().members().into(),
+            applied: replica.applied(),
+            snapshot: replica.snapshot(),
+            journal: self.ledger.status(!no_room),
+            load: Load {
+                commands_open,
+                command_bytes_open,
+                reads_open,
+                backlog_bytes: replica.backlog_bytes(),
+                parcels_lost: self.lost.parcels,
+                parcels_malformed: hall.malformed(),
+                pieces_refused: self.lost.pieces,
+            },
+            leader_changes: 0,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What clients ask of a member, on its way from their handle to the core.
+
+use bytes::Bytes;
+use quorate_core::{Failure, Position, ReadLevel, StateMachine};
+use tokio::sync::oneshot;
+
+/// A command that was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied<R> {
+    /// Where it stands in the log.
+    pub position: Position,
+    /// What the state machine answered.
+    pub reply: R,
+}
+
+/// What a read saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadStamp {
+    /// How fresh it had to be.
+    pub level: ReadLevel,
+    /// The last position applied in the state it saw.
+    pub applied: Position,
+}
+
+/// The state of a member, reduced to a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// The last position applied.
+    pub applied: Position,
+    /// Equal at equal positions on every member.
+    pub digest: u64,
+}
+
+/// A read to be run on the state, or to be told why it cannot be.
+pub(crate) type Query<S> = Box<dyn FnOnce(Result<(&S, ReadStamp), Failure>) + Send>;
+
+/// Where the fate of a command is awaited.
+pub(crate) type WriteAnswer<S> =
+    oneshot::Sender<Result<Applied<<S as StateMachine>::Reply>, Failure>>;
+
+/// A client's request.
+pub(crate) enum Request<S: StateMachine> {
+    Write {
+        command: Bytes,
+        answer: WriteAnswer<S>,
+    },
+    Read {
+        level: ReadLevel,
+        query: Query<S>,
+    },
+    Digest {
+        answer: oneshot::Sender<Digest>,
+    },
+}
+
+impl<S: StateMachine> Request<S> {
+    /// What a request counts beside its command, in bytes.
+    const OVERHEAD: usize = 128;
+
+    /// Bytes that it holds while it waits.
+    pub(crate) fn weight(&self) -> usize {
+        Self::OVERHEAD
+            + match self {
+                Self::Write { command, .. } => command.len(),
+                Self::Read { query, .. } => size_of_val(&**query),
+                Self::Digest { .. } => 0,
+            }
+    }
+
+    /// Ends it before the replica has seen it.
+    pub(crate) fn refuse(self, failure: Failure) {
+        match self {
+            Self::Write { answer, .. } => fail(answer, failure),
+            Self::Read { query, .. } => query(Err(failure)),
+            // Who waits learns it from the dropped sender.
+            Self::Digest { .. } => {}
+        }
+    }
+}
+
+/// A request that the replica has taken.
+pub(crate) enum Waiter<S: StateMachine> {
+    Write(WriteAnswer<S>),
+    Read(ReadLevel, Query<S>),
+}
+
+impl<S: StateMachine> Waiter<S> {
+    pub(crate) fn fail(self, failure: Failure) {
+        match self {
+            Self::Write(answer) => fail(answer, failure),
+            Self::Read(_, query) => query(Err(failure)),
+        }
+    }
+}
+
+fn fail<T>(answer: oneshot::Sender<Result<T, Failure>>, failure: Failure) {
+    // A client that no longer waits does not want to know.
+    let _ = answer.send(Err(failure));
+}

@@ -1,0 +1,280 @@
+//! Starting a member, and seeing it to its end.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use quorate_core::{Event, ReplicatedLog, StateMachine};
+use quorate_handoff::{batch_queue, watermark};
+use quorate_journal::{Disk, Durability, FileDisk, JournalError, MemDisk};
+use quorate_transport::{Config as TransportConfig, Transport};
+use tokio::sync::watch;
+use tokio::task::{self, JoinHandle};
+use tokio::time::timeout;
+
+use crate::archive::Archive;
+use crate::clock::{Alarm, Clocks};
+use crate::config::NodeConfig;
+use crate::core::{Core, Limits, Moment, Scratch};
+use crate::door::{Hall, door};
+use crate::error::{StartError, Stopped};
+use crate::inputs::{Durable, Inputs, Notice, StopSignal};
+use crate::ledger::Ledger;
+use crate::node::{Handle, Node, Refusal};
+use crate::outlets::{Lost, Name, Outlets};
+use crate::recovery::{Recovered, Seed, fresh_incarnation, recover};
+use crate::status::Board;
+use crate::waiting::Waiting;
+use crate::writer::Writer;
+
+/// Bytes that the member's own threads may have in the queue to the core; then they wait.
+const NOTICE_BYTES_MAX: usize = 64 << 20;
+/// How long a member that failed waits for its threads before it says so.
+const FAILED_GRACE: Duration = Duration::from_millis(500);
+
+impl<S: StateMachine> Node<S> {
+    /// Starts the member that `config` describes, over the log `L`: opens or makes its directory, recovers what is
+    /// there, listens, and begins to work. `empty` makes the state before the first command; it is called only if there
+    /// is no snapshot.
+    ///
+    /// Must be called within a tokio runtime with time and I/O enabled, of either flavour. Recovery runs on its
+    /// blocking threads.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then, and no vote was cast.
+    pub async fn start<L>(
+        config: NodeConfig,
+        log: L::Config,
+        empty: impl FnOnce() -> S + Send + 'static,
+    ) -> Result<Self, StartError>
+    where
+        L: ReplicatedLog + Send + 'static,
+        L::Config: Send + 'static,
+    {
+        config.check()?;
+        if config.journal.durability == Durability::Memory {
+            return launch::<_, L, S, _>(|| Ok(MemDisk::new()), config, log, empty).await;
+        }
+        let dir = config.data_dir.clone();
+        launch::<_, L, S, _>(move || FileDisk::open(dir), config, log, empty).await
+    }
+
+    /// As [`Node::start`], on any [`Disk`]: how a test sees to it that the disk fails. `config.data_dir` only names
+    /// it.
+    pub async fn start_on<D, L>(
+        disk: D,
+        config: NodeConfig,
+        log: L::Config,
+        empty: impl FnOnce() -> S + Send + 'static,
+    ) -> Result<Self, StartError>
+    where
+        D: Disk + Send + 'static,
+        D::File: Send,
+        L: ReplicatedLog + Send + 'static,
+        L::Config: Send + 'static,
+    {
+        config.check()?;
+        launch::<_, L, S, _>(|| Ok(disk), config, log, empty).await
+    }
+}
+
+async fn launch<D, L, S, F>(
+    open: impl FnOnce() -> Result<D, JournalError> + Send + 'static,
+    config: NodeConfig,
+    log: L::Config,
+    empty: F,
+) -> Result<Node<S>, StartError>
+where
+    D: Disk + Send + 'static,
+    D::File: Send,
+    L: ReplicatedLog + Send + 'static,
+    L::Config: Send + 'static,
+    S: StateMachine,
+    F: FnOnce() -> S + Send + 'static,
+{
+    let clocks = Clocks::new();
+    let seed = Seed { log, empty, clocks };
+    let recovering = task::spawn_blocking(move || {
+        let recovered = recover::<D, L, S, F>(open()?, &config, seed)?;
+        Ok::<_, StartError>((recovered, config))
+    });
+    let (recovered, config) = match recovering.await {
+        Ok(recovered) => recovered?,
+        Err(error) => return Err(StartError::Panicked(error.to_string())),
+    };
+    let (door, hall) = door(&config.links.control, &config.links.bulk);
+    let bound = Transport::bind_with(transport_config(&config, recovered.name), door).await?;
+    match assemble(recovered, config, clocks, hall, bound.clone()) {
+        Ok((core, node, ended)) => {
+            let core = task::spawn(work(core));
+            task::spawn(see_to_the_end(core, bound, ended));
+            Ok(node)
+        }
+        Err(error) => {
+            bound.shutdown(Duration::ZERO).await;
+            Err(StartError::Thread(error))
+        }
+    }
+}
+
+fn transport_config(config: &NodeConfig, name: Name) -> TransportConfig {
+    let mut transport = TransportConfig::new(config.cluster, config.id, config.listen.clone());
+    transport.incarnation = name.incarnation;
+    transport.life = name.life;
+    transport.peers = config.peers.clone();
+    transport.control = config.links.control;
+    transport.bulk = config.links.bulk;
+    transport.timing = config.links.timing;
+    transport.seed = fresh_incarnation().0;
+    transport
+}
+
+type Assembled<L, S> = (Core<L, S>, Node<S>, watch::Sender<Option<Stopped>>);
+
+/// Starts the threads and puts everything together.
+fn assemble<D, L, S>(
+    recovered: Recovered<D, L, S>,
+    config: NodeConfig,
+    clocks: Clocks,
+    peers: Hall<L::Message>,
+    transport: Transport,
+) -> std::io::Result<Assembled<L, S>>
+where
+    D: Disk + Send + 'static,
+    D::File: Send,
+    L: ReplicatedLog + Send + 'static,
+    S: StateMachine,
+{
+    let (clients, requests) = batch_queue(config.replica.pending_bytes_max as usize);
+    let (told, notices) = batch_queue(NOTICE_BYTES_MAX);
+    let (stop, stopping) = watermark(0);
+    let archive = Archive::start(recovered.store, told.clone())?;
+    let (writer, durable) = match recovered.journal {
+        None => (None, None),
+        Some((journal, first)) => {
+            let on_room = move |available| {
+                let notice = Notice::Event(Event::Room { available });
+                let weight = notice.weight();
+                told.push(notice, weight).is_ok()
+            };
+            let (writer, observer) = Writer::start(journal, first, on_room)?;
+            (Some(writer), Some(Durable::new(observer)))
+        }
+    };
+    let ledger = Ledger::new(
+        writer,
+        config.journal.durability,
+        recovered.durable,
+        config.pace.journal_bytes_max,
+    );
+    let outlets = Outlets {
+        name: recovered.name,
+        ledger,
+        archive,
+        transport: transport.clone(),
+        waiting: Waiting::new(),
+        frames: Vec::new(),
+        lost: Lost::default(),
+    };
+    let board = Board::new(outlets.status(&recovered.replica, &peers, false));
+    let (ended, end) = watch::channel(None);
+    let handle = Handle {
+        clients,
+        stop: Mutex::new(stop),
+        transport,
+        status: board.status.subscribe(),
+        leadership: board.leadership.subscribe(),
+        ended: end,
+        refusal: Refusal {
+            retry_after: config.replica.retry_after,
+            limit: config.replica.command_bytes_max,
+        },
+    };
+    let core = Core {
+        replica: recovered.replica,
+        inputs: Inputs {
+            clients: requests,
+            peers,
+            notices,
+            durable,
+            stop: StopSignal::new(stopping),
+            alarm: Alarm::new(clocks),
+        },
+        outlets,
+        board,
+        clocks,
+        limits: Limits {
+            pace: config.pace,
+            backlog_bytes_max: config.replica.backlog_bytes_max.saturating_mul(2),
+        },
+        moment: Moment::default(),
+        scratch: Scratch::new(),
+    };
+    Ok((core, Node::new(handle), ended))
+}
+
+async fn work<L: ReplicatedLog, S: StateMachine>(mut core: Core<L, S>) -> (Core<L, S>, Stopped) {
+    let stopped = core.run().await;
+    (core, stopped)
+}
+
+/// Waits for the core, closes what it leaves behind, and only then says that the member has ended.
+async fn see_to_the_end<L: ReplicatedLog, S: StateMachine>(
+    core: JoinHandle<(Core<L, S>, Stopped)>,
+    transport: Transport,
+    ended: watch::Sender<Option<Stopped>>,
+) {
+    let end = match core.await {
+        Ok((core, stopped)) => close(core, stopped, &transport).await,
+        Err(error) => {
+            if error.is_panic() {
+                tracing::error!(%error, "the member panicked");
+            }
+            transport.shutdown(Duration::ZERO).await;
+            Stopped::Aborted
+        }
+    };
+    match &end {
+        Stopped::Asked => tracing::info!("stopped"),
+        failed => tracing::error!(error = %failed, code = failed.exit_code(), "member ended"),
+    }
+    ended.send_replace(Some(end));
+}
+
+/// Ends what waits, then the links, then the threads. A member that failed does not wait for a disk that may never
+/// answer.
+async fn close<L: ReplicatedLog, S: StateMachine>(
+    mut core: Core<L, S>,
+    stopped: Stopped,
+    transport: &Transport,
+) -> Stopped {
+    core.abandon();
+    let grace = core.limits.pace.stop_grace;
+    let Core {
+        inputs, outlets, ..
+    } = core;
+    let Outlets {
+        mut ledger,
+        archive,
+        ..
+    } = outlets;
+    drop(inputs);
+    if !matches!(stopped, Stopped::Asked) {
+        transport.shutdown(Duration::ZERO).await;
+        let threads = async {
+            archive.close().await;
+            // It has nothing to say that would change the reason.
+            let _ = ledger.close().await;
+        };
+        if timeout(FAILED_GRACE, threads).await.is_err() {
+            tracing::warn!("the disk does not answer; its thread is left behind");
+        }
+        return stopped;
+    }
+    ledger.hand_over();
+    transport.shutdown(grace).await;
+    archive.close().await;
+    match ledger.close().await {
+        Ok(()) => Stopped::Asked,
+        Err(failed) => failed,
+    }
+}
