@@ -1,7 +1,7 @@
 //! Compares the journal with a bare loop of write and `fdatasync` on the same disk.
 //!
 //! ```text
-//! cargo run --release -p quorate-journal --example commit_rate -- [directory] [records]
+//! cargo run --release -p quorate-journal --example commit_rate -- [directory] [records per round]
 //! ```
 //! Both write the same bytes into a zero-written file, one record a sync. The rounds of the two alternate, so that a
 //! disk that changes its pace meets both; the ratio is that of the medians. A third figure shows group
@@ -17,14 +17,14 @@ use quorate_core::{ClusterId, Incarnation, Mark, NodeId};
 use quorate_journal::{Entry, Event, FileDisk, Identity, Journal, JournalConfig, JournalThread};
 use quorate_journal::{JournalError, Room};
 
-const ROUNDS: u64 = 9;
+const ROUNDS: u64 = 41;
 const RECORD: usize = 256;
 const UNDER_WAY: u64 = 256;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let base = arguments.next().unwrap_or_else(|| ".".to_owned());
-    let records: u64 = arguments.next().map_or(Ok(1000), |text| text.parse())?;
+    let records: u64 = arguments.next().map_or(Ok(100), |text| text.parse())?;
     let dir = Path::new(&base).join(format!("commit-rate-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let result = measure(&dir, records);
@@ -46,7 +46,7 @@ fn measure(dir: &Path, records: u64) -> Result<(), Box<dyn Error>> {
         "journal        {own:>10.0} records/s   ratio {:.2}",
         own / raw
     );
-    let grouped = group_commit(journal, records * 20)?;
+    let grouped = group_commit(journal, records * 500)?;
     println!("group commit   {grouped:>10.0} records/s   with {UNDER_WAY} under way");
     Ok(())
 }
