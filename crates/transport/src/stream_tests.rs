@@ -165,3 +165,17 @@ fn frames_of_another_version_lane_or_kind_are_refused_by_name() {
         FrameError::TooLong { length: 1, most: 0 }
     );
 }
+
+#[test]
+fn a_frame_is_what_docs_transport_md_shows() {
+    let mut segments = Segments::default();
+    segments.push(1, &Frame::new(Lane::Control, &b"hi"[..]));
+    let batch = segments.take(Batch::default());
+    let mut slices = [IoSlice::new(&[]); 1];
+    batch.fill(&mut slices);
+    let shown = "02 00 00 00  01 00 00 00  c2 d9 9d f5  ea b9 8b 25  68 69";
+    let bytes = shown
+        .split_whitespace()
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap());
+    assert_eq!(slices[0].to_vec(), bytes.collect::<Vec<_>>());
+}
