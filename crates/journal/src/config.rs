@@ -78,7 +78,8 @@ pub struct Identity {
     /// The configured member.
     pub member: NodeId,
     /// The incarnation to give to a new directory, drawn at random. `None` means that the directory is
-    /// expected to exist: if it is empty, the journal refuses instead of starting as somebody new (`RELIABILITY` C7).
+    /// expected to exist: if it is empty, the journal refuses instead of starting as somebody new
+    /// (`RELIABILITY` C7).
     pub fresh: Option<Incarnation>,
     /// Microseconds since the Unix epoch: the lower bound of the next [`Life`](quorate_core::Life), so that
     /// it rises also after the disk was wiped.

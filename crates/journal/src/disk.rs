@@ -1,8 +1,8 @@
 //! A whole disk, reduced to the few calls that a journal needs: one directory of files.
 //!
-//! The journal calls nothing else, holds no clock and starts no thread; whoever implements these two traits
-//! decides what a write costs and what a crash leaves behind. [`FileDisk`](crate::FileDisk) is the real one,
-//! [`MemDisk`](crate::MemDisk) the one that fails on purpose.
+//! The journal calls nothing else, holds no clock and starts no thread; whoever implements these two
+//! traits decides what a write costs and what a crash leaves behind. [`FileDisk`](crate::FileDisk) is
+//! the real one, [`MemDisk`](crate::MemDisk) the one that fails on purpose.
 
 use std::io::{self, IoSlice};
 
@@ -11,8 +11,9 @@ pub trait Disk: Clone {
     /// An open file of this disk.
     type File: DiskFile;
 
-    /// Makes `name`, empty of whatever was there before, with `bytes` bytes of space that are the file's own
-    /// and read as zeros. Fails with [`io::ErrorKind::StorageFull`] if there is no such space.
+    /// Makes `name`, empty of whatever was there before, with `bytes` bytes of space that are the
+    /// file's own and read as zeros. Fails with [`io::ErrorKind::StorageFull`] if there is no such
+    /// space.
     fn create(&self, name: &str, bytes: u64) -> io::Result<Self::File>;
 
     /// Opens `name` for reading and writing.

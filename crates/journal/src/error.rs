@@ -91,7 +91,8 @@ pub enum JournalError {
         found: Mark,
     },
     /// The disk is full: no spare segment could be made, and what is left is reserved for small records
-    /// (`RELIABILITY` E3). Nothing was queued; it may be tried again after [`Journal::make_room`](crate::Journal::make_room).
+    /// (`RELIABILITY` E3). Nothing was queued; it may be tried again after
+    /// [`Journal::make_room`](crate::Journal::make_room).
     #[error("no room for a record of {bytes} bytes: the disk is full")]
     NoRoom {
         /// What the record takes on disk.
@@ -100,7 +101,8 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether the journal is done for: it answers every later call with this error, and the member has to stop.
+    /// Whether the journal is done for: it answers every later call with this error, and the member has
+    /// to stop.
     pub const fn is_fatal(&self) -> bool {
         !matches!(
             self,

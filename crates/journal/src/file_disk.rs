@@ -18,8 +18,8 @@ const PARTS_MAX: usize = 1024;
 /// The file whose lock stands for the directory.
 const LOCK: &str = "lock";
 
-/// A directory of the file system. The first handle locks it; the lock goes with the last clone, or with the
-/// process.
+/// A directory of the file system. The first handle locks it; the lock goes with the last clone, or
+/// with the process.
 #[derive(Clone, Debug)]
 pub struct FileDisk {
     dir: Arc<PathBuf>,

@@ -12,10 +12,12 @@ use crate::segments::{Room, Segments};
 use crate::watermark::WatermarkFile;
 use crate::{Disk, DiskFile, Durability, JournalConfig, JournalError};
 
-/// Opaque records in total order on a [`Disk`], owned by one caller, without a thread or a clock of its own.
+/// Opaque records in total order on a [`Disk`], owned by one caller, without a thread or a clock of its
+/// own.
 ///
-/// [`append`](Self::append) queues, [`sync`](Self::sync) writes the queue and makes it durable. After a failed
-/// write or sync the journal is done for: every later call gives the same error (`RELIABILITY` E1).
+/// [`append`](Self::append) queues, [`sync`](Self::sync) writes the queue and makes it durable. After a
+/// failed write or sync the journal is done for: every later call gives the same error (`RELIABILITY`
+/// E1).
 pub struct Journal<D: Disk> {
     pub(crate) disk: D,
     pub(crate) config: JournalConfig,
@@ -38,12 +40,12 @@ pub(crate) struct Store<D: Disk> {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Queues a record. It is written and synced with the next [`sync`](Self::sync); if it does not fit into
-    /// the current segment, what was queued before is written and synced now.
+    /// Queues a record. It is written and synced with the next [`sync`](Self::sync); if it does not fit
+    /// into the current segment, what was queued before is written and synced now.
     ///
     /// # Errors
-    /// [`JournalError::OutOfOrder`], [`JournalError::TooLarge`] and [`JournalError::NoRoom`] leave the journal as
-    /// it was; all others are fatal.
+    /// [`JournalError::OutOfOrder`], [`JournalError::TooLarge`] and [`JournalError::NoRoom`] leave the
+    /// journal as it was; all others are fatal.
     pub fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
         self.alive()?;
         let bytes = entry.bytes();
@@ -96,9 +98,10 @@ impl<D: Disk> Journal<D> {
         Ok(self.last())
     }
 
-    /// Does one bounded step towards the next spare segment (it writes and syncs a quarter of a MiB); to be called
-    /// while the answer is [`Room::Making`] and the disk has nothing better to do, and now and then while
-    /// it is [`Room::Full`]. If nobody does, the whole segment is made when the current one is full.
+    /// Does one bounded step towards the next spare segment (it writes and syncs a quarter of a MiB);
+    /// to be called while the answer is [`Room::Making`] and the disk has nothing better to do, and now
+    /// and then while it is [`Room::Full`]. If nobody does, the whole segment is made when the current
+    /// one is full.
     pub fn make_room(&mut self) -> Result<Room, JournalError> {
         self.alive()?;
         let Some(store) = &mut self.store else {
@@ -108,23 +111,24 @@ impl<D: Disk> Journal<D> {
         self.note(room)
     }
 
-    /// Whether a spare segment stands ready. In [`Room::Full`] the member is to take no new entries; what is
-    /// under way, and small records, still fit as far as the current segment goes.
+    /// Whether a spare segment stands ready. In [`Room::Full`] the member is to take no new entries;
+    /// what is under way, and small records, still fit as far as the current segment goes.
     pub fn room(&self) -> Room {
         self.store
             .as_ref()
             .map_or(Room::Ready, |store| store.segments.room())
     }
 
-    /// Whether [`make_room`](Self::make_room) is urgent: the current segment fills faster than the spare one
-    /// is made.
+    /// Whether [`make_room`](Self::make_room) is urgent: the current segment fills faster than the
+    /// spare one is made.
     pub fn is_late(&self) -> bool {
         self.store
             .as_ref()
             .is_some_and(|store| store.segments.is_late())
     }
 
-    /// Removes the segments whose records all lie below `below`, and gives the mark of the oldest record kept.
+    /// Removes the segments whose records all lie below `below`, and gives the mark of the oldest
+    /// record kept.
     ///
     /// The new beginning is durable before anything is removed, so that a crash at any step leaves either
     /// the old beginning with its segments or the new one, with files that no longer count.
@@ -175,7 +179,8 @@ impl<D: Disk> Journal<D> {
         result
     }
 
-    /// Makes sure that the current segment has room for a payload of `bytes`, going on to the next if it must.
+    /// Makes sure that the current segment has room for a payload of `bytes`, going on to the next if
+    /// it must.
     fn place(&mut self, bytes: u64) -> Result<(), JournalError> {
         let store = self.store.as_mut().expect("records are kept");
         let needed = record_bytes(bytes);

@@ -1,12 +1,12 @@
 //! A durable journal: segmented, checksummed, group-committed, and honest about what it lost.
 //!
 //! A [`Journal`] keeps opaque records in total order on a [`Disk`]. Each record has a
-//! [`Mark`](quorate_core::Mark) that rises by one; [`Journal::sync`] gives the highest mark that is durable.
-//! Opening it again tells a *torn tail* (writes that nobody was told of: cut, and reported) from a *corrupt
-//! middle* (never cut, never skipped: refused, with file and offset).
+//! [`Mark`](quorate_core::Mark) that rises by one; [`Journal::sync`] gives the highest mark that is
+//! durable. Opening it again tells a *torn tail* (writes that nobody was told of: cut, and reported)
+//! from a *corrupt middle* (never cut, never skipped: refused, with file and offset).
 //!
-//! The journal has neither threads nor clocks nor randomness: it can run in a simulator, over a [`MemDisk`] or any
-//! other [`Disk`].
+//! The journal has neither threads nor clocks nor randomness: it can run in a simulator, over a
+//! [`MemDisk`] or any other [`Disk`].
 //!
 //! docs/journal.md draws the files byte by byte.
 #![forbid(unsafe_code)]

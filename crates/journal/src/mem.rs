@@ -12,22 +12,22 @@ use state::{Inode, State};
 /// What a planned failure does ([`MemDisk::fail_call`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The call fails with an I/O error. A write arrives by half; after a sync, what was unsynced is still to
-    /// be read until the cache is forgotten or the power lost, but never reaches the medium.
+    /// The call fails with an I/O error. A write arrives by half; after a sync, what was unsynced is
+    /// still to be read until the cache is forgotten or the power lost, but never reaches the medium.
     Io,
     /// The call fails because the disk is full. Nothing of it happens.
     Full,
-    /// The process dies in this call: it takes effect as far as nothing was synced by it, and every later call fails until
-    /// [`MemDisk::power_loss`] or [`MemDisk::thaw`].
+    /// The process dies in this call: it takes effect as far as nothing was synced by it, and every
+    /// later call fails until [`MemDisk::power_loss`] or [`MemDisk::thaw`].
     Crash,
 }
 
 /// A directory in memory. Clones are handles to the same one; [`fork`](Self::fork) copies it.
 ///
-/// The model: a write is visible at once and survives the process, but survives a loss of power only once its
-/// file is synced; until then any subset of its 512-byte sectors may. Creations, renames and removals
-/// survive in order, any prefix of those since the last [`Disk::sync_dir`]. All of it is deterministic:
-/// what survives is for the caller to say.
+/// The model: a write is visible at once and survives the process, but survives a loss of power only
+/// once its file is synced; until then any subset of its 512-byte sectors may. Creations, renames and
+/// removals survive in order, any prefix of those since the last [`Disk::sync_dir`]. All of it is
+/// deterministic: what survives is for the caller to say.
 #[derive(Clone, Default)]
 pub struct MemDisk {
     state: Arc<Mutex<State>>,
@@ -73,7 +73,8 @@ impl MemDisk {
         self.lock().frozen = true;
     }
 
-    /// Undoes [`freeze`](Self::freeze), and the freeze after [`Fault::Crash`]: the process restarts, the machine went on.
+    /// Undoes [`freeze`](Self::freeze), and the freeze after [`Fault::Crash`]: the process restarts,
+    /// the machine went on.
     pub fn thaw(&self) {
         self.lock().frozen = false;
     }
@@ -83,8 +84,9 @@ impl MemDisk {
         self.lock().unsynced()
     }
 
-    /// Loses power: `survives` is asked once for every unsynced piece. Directory changes are asked first, in order, up
-    /// to the first that does not survive. Every open file is dead afterwards, planned failures are forgotten.
+    /// Loses power: `survives` is asked once for every unsynced piece. Directory changes are asked
+    /// first, in order, up to the first that does not survive. Every open file is dead afterwards,
+    /// planned failures are forgotten.
     pub fn power_loss(&self, mut survives: impl FnMut() -> bool) {
         self.lock().power_loss(&mut survives);
     }

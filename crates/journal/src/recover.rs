@@ -35,8 +35,8 @@ pub struct Recovery<D: Disk> {
 }
 
 impl<D: Disk> Recovery<D> {
-    /// The records from `first` to `last`, read from disk one segment at a time. To be taken before anything
-    /// is reclaimed.
+    /// The records from `first` to `last`, read from disk one segment at a time. To be taken before
+    /// anything is reclaimed.
     pub fn records(&self) -> Records<D> {
         self.records.clone()
     }
@@ -148,8 +148,8 @@ fn begin<D: Disk>(
     Ok((assemble(disk, config, file, store, cursor)?, recovery))
 }
 
-/// A head that says that there was never a segment goes with no more than the blank first one of a start that
-/// was interrupted; a record would mean that the head is an old one.
+/// A head that says that there was never a segment goes with no more than the blank first one of a
+/// start that was interrupted; a record would mean that the head is an old one.
 fn remove_unused<D: Disk>(disk: &D, head: &Head, names: &[String]) -> Result<(), JournalError> {
     for name in names {
         let Some(generation) = segment_generation(name) else {

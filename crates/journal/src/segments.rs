@@ -115,7 +115,8 @@ impl<D: Disk> Segments<D> {
         }
     }
 
-    /// Whether the spare is made more slowly than the tail fills, so that the tail would have to wait for it.
+    /// Whether the spare is made more slowly than the tail fills, so that the tail would have to wait
+    /// for it.
     pub(crate) fn is_late(&self) -> bool {
         let zeroed = match self.making {
             _ if !self.ready.is_empty() => return false,

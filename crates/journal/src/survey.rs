@@ -1,11 +1,12 @@
 //! Reading the whole log at the start: what is there, where it ends, and whether it may end there.
 //!
-//! The log ends before the first mark whose record is missing or damaged. Whether that end is a *torn tail*
-//! (writes that were never acknowledged, to be cut) or a *corrupt middle* (to be refused) depends on one
-//! thing: what is known to have been durable. Two witnesses tell: the watermark, and the records, each of which
-//! bears the durable mark of the time when it was written, those behind the damage included. If a witness says that the missing
-//! mark was durable, it was lost, and nothing may be cut. A later segment is begun only when
-//! the one before is synced, so any record in it is such a witness.
+//! The log ends before the first mark whose record is missing or damaged. Whether that end is a *torn
+//! tail* (writes that were never acknowledged, to be cut) or a *corrupt middle* (to be refused) depends
+//! on one thing: what is known to have been durable. Two witnesses tell: the watermark, and the
+//! records, each of which bears the durable mark of the time when it was written, those behind the
+//! damage included. If a witness says that the missing mark was durable, it was lost, and nothing may
+//! be cut. A later segment is begun only when the one before is synced, so any record in it is such a
+//! witness.
 
 use quorate_core::Mark;
 
@@ -154,8 +155,9 @@ fn generations(first: u64, names: &[String]) -> Result<Vec<u64>, JournalError> {
     Ok(live)
 }
 
-/// Reads a segment as the medium holds it. What the page cache shows may never have arrived there, if a sync
-/// failed before the restart (Rebello et al., Can applications recover from fsync failures?, ATC 2020).
+/// Reads a segment as the medium holds it. What the page cache shows may never have arrived there, if a
+/// sync failed before the restart (Rebello et al., Can applications recover from fsync failures?, ATC
+/// 2020).
 fn read_past_cache<D: Disk>(
     disk: &D,
     owner: &Owner,

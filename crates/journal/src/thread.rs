@@ -20,8 +20,8 @@ const RETRY: Duration = Duration::from_millis(200);
 pub enum Event {
     /// All records up to this mark are durable.
     Durable(Mark),
-    /// Whether the disk has room: while it has not, no large records are to be queued. Told when it changes,
-    /// and at the start if there is none.
+    /// Whether the disk has room: while it has not, no large records are to be queued. Told when it
+    /// changes, and at the start if there is none.
     Room(bool),
     /// The journal failed: nothing that is queued will become durable, and nothing else is told after this.
     Failed(JournalError),
@@ -67,7 +67,8 @@ impl Shared {
 }
 
 impl JournalThread {
-    /// Starts the thread. `notify` is called from it and should not take long: the next commit waits for it.
+    /// Starts the thread. `notify` is called from it and should not take long: the next commit waits
+    /// for it.
     pub fn spawn<D>(
         journal: Journal<D>,
         notify: impl FnMut(Event) + Send + 'static,
@@ -117,7 +118,8 @@ impl JournalThread {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Lets the journal remove segments whose records all lie below `below`, after what is queued is durable.
+    /// Lets the journal remove segments whose records all lie below `below`, after what is queued is
+    /// durable.
     pub fn reclaim(&self, below: Mark) {
         self.shared
             .change(|queue| queue.reclaim = queue.reclaim.max(Some(below)));

@@ -1,9 +1,10 @@
 //! The watermark: up to where the log is known to be on the medium, kept beside the records.
 //!
-//! It is written after every successful sync and never synced itself, so it costs no more than a copy into
-//! the page cache. It survives the death of the process always and a loss of power mostly; what it says is
-//! true in either case, as it is only ever written after the fact. With it, damage to the very last acknowledged
-//! record is told from a torn write (`RELIABILITY` C2). Two slots in two sectors are written in turn.
+//! It is written after every successful sync and never synced itself, so it costs no more than a copy
+//! into the page cache. It survives the death of the process always and a loss of power mostly; what it
+//! says is true in either case, as it is only ever written after the fact. With it, damage to the very
+//! last acknowledged record is told from a torn write (`RELIABILITY` C2). Two slots in two sectors are
+//! written in turn.
 
 use std::io::IoSlice;
 

@@ -19,7 +19,8 @@ fn run_until(n: u64, fault: Fault, durability: Durability) -> Option<(MemDisk, H
     }
 }
 
-/// The fates of unsynced pieces to be tried: all of them if they are few, else the extremes and some at random.
+/// The fates of unsynced pieces to be tried: all of them if they are few, else the extremes and some at
+/// random.
 fn fates(pieces: usize, seed: u64) -> Vec<Vec<bool>> {
     if pieces <= 4 {
         return (0..1u32 << pieces)

@@ -1,4 +1,5 @@
-//! What a [`MemDisk`](super::MemDisk) is made of: the visible state, the durable one, and what lies between.
+//! What a [`MemDisk`](super::MemDisk) is made of: the visible state, the durable one, and what lies
+//! between.
 
 use std::collections::BTreeMap;
 use std::io;

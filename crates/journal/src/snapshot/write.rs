@@ -85,8 +85,8 @@ impl<D: Disk> SnapshotWriter<D> {
         Ok(())
     }
 
-    /// Completes the snapshot: synced, read back from the medium and checked as a whole, given its name, the
-    /// directory synced. Only then is it the newest, and may the log before it be trimmed.
+    /// Completes the snapshot: synced, read back from the medium and checked as a whole, given its
+    /// name, the directory synced. Only then is it the newest, and may the log before it be trimmed.
     pub fn finish(mut self) -> Result<SnapshotMeta, SnapshotError> {
         self.flush()?;
         let foot = footer(self.seed, self.meta.bytes, self.meta.checksum);
@@ -169,8 +169,8 @@ impl<D: Disk> Incoming<D> {
         self.received_upto() == self.meta.bytes
     }
 
-    /// Takes a piece of the stream and gives [`received_upto`](Self::received_upto). What is known already is skipped,
-    /// what would leave a gap is not taken.
+    /// Takes a piece of the stream and gives [`received_upto`](Self::received_upto). What is known
+    /// already is skipped, what would leave a gap is not taken.
     ///
     /// # Errors
     /// [`SnapshotError::Mismatch`] if the piece goes beyond the end that was announced.
