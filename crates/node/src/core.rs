@@ -222,7 +222,7 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
     fn perform(&mut self, clock: Clock) {
         let mut effects = std::mem::take(&mut self.scratch.effects);
         for effect in effects.drain(..) {
-            if let Err(event) = self.outlets.perform(effect, &self.replica) {
+            if let Some(event) = self.outlets.perform(effect, &self.replica) {
                 self.step(clock, event);
             }
         }
@@ -303,7 +303,8 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         self.replica.abandon(&mut self.scratch.effects);
         for effect in std::mem::take(&mut self.scratch.effects) {
             // Only requests are ended: nothing else can fail here.
-            let _ = self.outlets.perform(effect, &self.replica);
+            let refused = self.outlets.perform(effect, &self.replica);
+            debug_assert!(refused.is_none());
         }
     }
 }

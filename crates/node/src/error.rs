@@ -60,6 +60,7 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_)
+            | Self::Bind(BindError::Config(_))
             | Self::Restore {
                 source: RestoreError::Config(_),
                 ..
@@ -67,7 +68,6 @@ impl StartError {
             Self::Journal(error) => error.exit_code(),
             Self::Snapshots(error) => error.exit_code(),
             Self::Record { .. } | Self::Restore { .. } | Self::MalformedSnapshot { .. } => 65,
-            Self::Bind(BindError::Config(_)) => 78,
             Self::Bind(BindError::Listen { .. }) => 69,
             Self::Thread(_) => 71,
             Self::Panicked(_) => 70,

@@ -41,12 +41,12 @@ pub(crate) struct Lost {
 }
 
 impl<S: StateMachine> Outlets<S> {
-    /// Carries out one effect, or gives the event that says that it cannot be.
+    /// Carries out one effect. What comes back is the event that says that it cannot be.
     pub(crate) fn perform<L: ReplicatedLog>(
         &mut self,
         effect: Effect<L, S>,
         replica: &Replica<L, S>,
-    ) -> Result<(), Event<L::Message>> {
+    ) -> Option<Event<L::Message>> {
         match effect {
             Effect::Persist { mark, record } => self.ledger.write(mark, || encode(&record)),
             Effect::Send { to, parcel } => self.gather(to, &parcel),
@@ -81,9 +81,11 @@ impl<S: StateMachine> Outlets<S> {
                     epoch,
                     image,
                 };
-                self.archive
+                return self
+                    .archive
                     .push(task)
-                    .map_err(|Crowded| Event::SnapshotFailed)?;
+                    .err()
+                    .map(|Crowded| Event::SnapshotFailed);
             }
             Effect::ReadChunk {
                 to,
@@ -102,7 +104,7 @@ impl<S: StateMachine> Outlets<S> {
             }
             Effect::Receive { snapshot } => {
                 let pushed = self.archive.push(Task::Receive { snapshot });
-                pushed.map_err(|Crowded| Event::FetchFailed { snapshot })?;
+                return pushed.err().map(|Crowded| Event::FetchFailed { snapshot });
             }
             Effect::WriteChunk {
                 snapshot,
@@ -114,14 +116,14 @@ impl<S: StateMachine> Outlets<S> {
                     offset,
                     data,
                 });
-                pushed.map_err(|Crowded| Event::FetchFailed { snapshot })?;
+                return pushed.err().map(|Crowded| Event::FetchFailed { snapshot });
             }
             Effect::Load { snapshot } => {
                 let pushed = self.archive.push(Task::Load { snapshot });
                 pushed.expect("a state to be loaded is always taken");
             }
         }
-        Ok(())
+        None
     }
 
     fn gather<M: Message>(&mut self, to: NodeId, parcel: &Parcel<M>) {

@@ -6,7 +6,9 @@ use quorate_core::{
     Incarnation, Life, Mark, Memory, Replica, ReplicatedLog, Restored, SnapshotMeta, StateMachine,
     decode,
 };
-use quorate_journal::{Cut, Disk, Identity, Journal, JournalError, Recovery, SnapshotStore};
+use quorate_journal::{
+    CHUNK_BYTES, Cut, Disk, Identity, Journal, JournalError, Recovery, SnapshotStore,
+};
 
 use crate::archive;
 use crate::clock::{Clocks, unix_time};
@@ -19,8 +21,8 @@ pub(crate) struct Recovered<D: Disk, L: ReplicatedLog, S: StateMachine> {
     pub(crate) name: Name,
     pub(crate) replica: Replica<L, S>,
     pub(crate) store: SnapshotStore<D>,
-    /// The journal and the oldest record in it; none if nothing is to be written.
-    pub(crate) journal: Option<(Journal<D>, Mark)>,
+    /// None if nothing is to be written.
+    pub(crate) journal: Option<Journal<D>>,
     /// The last record in it.
     pub(crate) durable: Mark,
 }
@@ -62,7 +64,7 @@ where
     let log = restore_log::<D, L>(config, log, &clocks, opened.as_ref(), found.newest)?;
     let mut limits = config.replica.clone();
     (limits.id, limits.life) = (config.id, life);
-    say(config, &opened, found.newest);
+    say(config, opened.as_ref(), found.newest);
     Ok(Recovered {
         name: Name {
             id: config.id,
@@ -71,13 +73,10 @@ where
         },
         replica: Replica::new(limits, log, restored),
         store,
-        journal: opened.map(|(journal, recovery)| (journal, recovery.first)),
+        journal: opened.map(|(journal, _)| journal),
         durable,
     })
 }
-
-/// The usual size of a chunk in a snapshot file.
-const CHUNK_BYTES: u32 = 256 << 10;
 
 type Opened<D> = (Journal<D>, Recovery<D>);
 
@@ -147,7 +146,7 @@ pub(crate) fn fresh_incarnation() -> Incarnation {
     Incarnation(RandomState::new().hash_one(unix_time()))
 }
 
-fn say<D: Disk>(config: &NodeConfig, opened: &Option<Opened<D>>, snapshot: Option<SnapshotMeta>) {
+fn say<D: Disk>(config: &NodeConfig, opened: Option<&Opened<D>>, snapshot: Option<SnapshotMeta>) {
     let member = config.id;
     let position = snapshot.map(|snapshot| snapshot.position.0);
     let Some((_, recovery)) = opened else {

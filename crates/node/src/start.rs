@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use quorate_core::{Event, ReplicatedLog, StateMachine};
+use quorate_core::{ReplicatedLog, StateMachine};
 use quorate_handoff::{batch_queue, watermark};
 use quorate_journal::{Disk, Durability, FileDisk, JournalError, MemDisk};
 use quorate_transport::{Config as TransportConfig, Transport};
@@ -17,7 +17,7 @@ use crate::config::NodeConfig;
 use crate::core::{Core, Limits, Moment, Scratch};
 use crate::door::{Hall, door};
 use crate::error::{StartError, Stopped};
-use crate::inputs::{Durable, Inputs, Notice, StopSignal};
+use crate::inputs::{Durable, Inputs, StopSignal};
 use crate::ledger::Ledger;
 use crate::node::{Handle, Node, Refusal};
 use crate::outlets::{Lost, Name, Outlets};
@@ -103,7 +103,7 @@ where
     };
     let (door, hall) = door(&config.links.control, &config.links.bulk);
     let bound = Transport::bind_with(transport_config(&config, recovered.name), door).await?;
-    match assemble(recovered, config, clocks, hall, bound.clone()) {
+    match assemble(recovered, &config, clocks, hall, bound.clone()) {
         Ok((core, node, ended)) => {
             let core = task::spawn(work(core));
             task::spawn(see_to_the_end(core, bound, ended));
@@ -111,7 +111,7 @@ where
         }
         Err(error) => {
             bound.shutdown(Duration::ZERO).await;
-            Err(StartError::Thread(error))
+            Err(error)
         }
     }
 }
@@ -133,11 +133,11 @@ type Assembled<L, S> = (Core<L, S>, Node<S>, watch::Sender<Option<Stopped>>);
 /// Starts the threads and puts everything together.
 fn assemble<D, L, S>(
     recovered: Recovered<D, L, S>,
-    config: NodeConfig,
+    config: &NodeConfig,
     clocks: Clocks,
     peers: Hall<L::Message>,
     transport: Transport,
-) -> std::io::Result<Assembled<L, S>>
+) -> Result<Assembled<L, S>, StartError>
 where
     D: Disk + Send + 'static,
     D::File: Send,
@@ -147,16 +147,11 @@ where
     let (clients, requests) = batch_queue(config.replica.pending_bytes_max as usize);
     let (told, notices) = batch_queue(NOTICE_BYTES_MAX);
     let (stop, stopping) = watermark(0);
-    let archive = Archive::start(recovered.store, told.clone())?;
+    let archive = Archive::start(recovered.store, told.clone()).map_err(StartError::Thread)?;
     let (writer, durable) = match recovered.journal {
         None => (None, None),
-        Some((journal, first)) => {
-            let on_room = move |available| {
-                let notice = Notice::Event(Event::Room { available });
-                let weight = notice.weight();
-                told.push(notice, weight).is_ok()
-            };
-            let (writer, observer) = Writer::start(journal, first, on_room)?;
+        Some(journal) => {
+            let (writer, observer) = Writer::start(journal, told)?;
             (Some(writer), Some(Durable::new(observer)))
         }
     };

@@ -39,13 +39,11 @@ pub struct NodeStatus {
 pub struct JournalStatus {
     /// When a record counts as written: to be named wherever a figure is.
     pub durability: Durability,
-    /// The oldest record kept; if none is, the next.
-    pub oldest: Mark,
     /// The last record handed to the journal.
     pub written: Mark,
     /// The last record that is durable.
     pub durable: Mark,
-    /// Bytes handed to the journal that are not durable yet.
+    /// Payload bytes handed to the journal that are not durable yet.
     pub bytes_under_way: u64,
     /// Whether the disk has room for entries.
     pub has_room: bool,
@@ -136,9 +134,9 @@ fn say(member: NodeId, before: Leadership, now: Leadership) {
         leader,
     } = now;
     let leader = leader.map(NodeId::get);
-    if before.role != role {
-        tracing::info!(%member, %role, %epoch, leader, "role changed");
-    } else {
+    if before.role == role {
         tracing::debug!(%member, %role, %epoch, leader, "leadership changed");
+    } else {
+        tracing::info!(%member, %role, %epoch, leader, "role changed");
     }
 }

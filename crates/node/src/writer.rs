@@ -1,226 +1,98 @@
-//! The journal's thread: what queued up while it wrote is written and synced as one.
+//! The journal's thread, as the core knows it.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Waker;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
 
-use quorate_core::Mark;
-use quorate_handoff::{
-    BatchReceiver, BatchSender, Closed, Observer, Publisher, batch_queue, watermark,
-};
-use quorate_journal::{Disk, Entry, Journal, JournalError, Room};
-use tokio::sync::oneshot;
+use quorate_core::{Event, Mark};
+use quorate_handoff::{BatchSender, Observer, Publisher, watermark};
+use quorate_journal::{Disk, Entry, Event as JournalEvent, Journal, JournalError, JournalThread};
+use tokio::task;
 
+use crate::inputs::Notice;
 use crate::park;
 
-/// How often a full disk is asked whether there is room again.
-const ROOM_RETRY: Duration = Duration::from_millis(200);
-
-/// What the journal's thread is told.
-pub(crate) enum Job {
-    /// Write these, behind all before.
-    Write(Vec<Entry>),
-    /// Records below this mark may go.
-    Reclaim(Mark),
-}
-
-/// The core's side of the journal's thread. When it is dropped the thread writes what it has, syncs it, and ends.
+/// A journal that writes in a thread of its own and says by a watermark what is durable.
 pub(crate) struct Writer {
-    pub(crate) jobs: BatchSender<Job>,
-    /// The mark of the oldest record kept.
-    pub(crate) kept: Arc<AtomicU64>,
-    ended: oneshot::Receiver<JournalError>,
-    thread: JoinHandle<()>,
+    thread: JournalThread,
+    failure: Arc<OnceLock<JournalError>>,
 }
 
 impl Writer {
-    /// Starts the thread. `on_room` is told, on that thread, when room runs out and when there is room again; it
-    /// says whether the news could be passed on.
-    pub(crate) fn start<D>(
+    pub(crate) fn start<D, M, S>(
         journal: Journal<D>,
-        kept: Mark,
-        on_room: impl Fn(bool) -> bool + Send + 'static,
-    ) -> std::io::Result<(Self, Observer)>
+        notices: BatchSender<Notice<M, S>>,
+    ) -> Result<(Self, Observer), JournalError>
     where
         D: Disk + Send + 'static,
         D::File: Send,
+        M: Send + 'static,
+        S: Send + 'static,
     {
-        // Bounded by the core, which hands over no more than its config allows to be on its way.
-        let (sender, jobs) = batch_queue(usize::MAX);
         let (publisher, observer) = watermark(journal.last().0);
-        let (error, ended) = oneshot::channel();
-        let kept = Arc::new(AtomicU64::new(kept.0));
-        let scribe = Scribe {
-            journal,
-            jobs,
-            waiting: VecDeque::new(),
-            publisher,
-            kept: Arc::clone(&kept),
-            room: RoomReport {
-                available: true,
-                asked: None,
-                tell: Box::new(on_room),
-            },
+        let failure = Arc::<OnceLock<JournalError>>::default();
+        let mut told = Told {
+            publisher: Some(publisher),
+            notices,
+            failure: Arc::clone(&failure),
         };
-        let run = move || scribe.run(error);
-        let thread = thread::Builder::new()
-            .name("quorate-journal".to_owned())
-            .spawn(run)?;
-        let jobs = sender;
-        Ok((
-            Self {
-                jobs,
-                kept,
-                ended,
-                thread,
-            },
-            observer,
-        ))
+        let thread = JournalThread::spawn(journal, move |event| told.on_event(event))?;
+        Ok((Self { thread, failure }, observer))
     }
 
-    /// Why the thread ended before its time; none if it panicked.
-    pub(crate) fn failure(&mut self) -> Option<JournalError> {
-        self.ended.try_recv().ok()
+    /// Queues records. If the journal has failed they are lost, and the watermark has told so.
+    pub(crate) fn append(&self, entries: impl IntoIterator<Item = Entry>) {
+        let _ = self.thread.append(entries);
     }
 
-    /// Waits until all that was handed over is durable and the thread is gone.
+    pub(crate) fn reclaim(&self, below: Mark) {
+        self.thread.reclaim(below);
+    }
+
+    /// Payload bytes that are not durable yet.
+    pub(crate) fn bytes_under_way(&self) -> u64 {
+        self.thread.queued_bytes()
+    }
+
+    /// Why the watermark failed; none if the thread panicked.
+    pub(crate) fn failure(&self) -> Option<JournalError> {
+        self.failure.get().cloned()
+    }
+
+    /// Waits until all that was queued is durable and the thread is gone. The error is none if it panicked.
     pub(crate) async fn close(self) -> Result<(), Option<JournalError>> {
-        drop(self.jobs);
-        let error = self.ended.await.ok();
-        // It drops its end of `ended` as its last act.
-        let joined = self.thread.join();
-        match (error, joined) {
-            (None, Ok(())) => Ok(()),
-            (error, _) => Err(error),
+        match task::spawn_blocking(move || self.thread.stop()).await {
+            Ok(stopped) => stopped.map(drop).map_err(Some),
+            Err(_) => Err(None),
         }
     }
 }
 
-/// The thread's side.
-struct Scribe<D: Disk> {
-    journal: Journal<D>,
-    jobs: BatchReceiver<Job>,
-    /// Records that are not in the journal yet; they stay here only while the disk has no room.
-    waiting: VecDeque<Entry>,
-    publisher: Publisher,
-    kept: Arc<AtomicU64>,
-    room: RoomReport,
+/// What the thread's events are turned into. Dropped before its time, it fails the watermark.
+struct Told<M, S> {
+    publisher: Option<Publisher>,
+    notices: BatchSender<Notice<M, S>>,
+    failure: Arc<OnceLock<JournalError>>,
 }
 
-struct RoomReport {
-    /// What was told last.
-    available: bool,
-    /// When the full disk was last asked.
-    asked: Option<Instant>,
-    tell: Box<dyn Fn(bool) -> bool + Send>,
-}
-
-impl<D: Disk> Scribe<D> {
-    fn run(mut self, ended: oneshot::Sender<JournalError>) {
-        let waker = park::waker();
-        let mut jobs = Vec::new();
-        let outcome = loop {
-            match self.wait(&waker) {
-                Ok(Ok(())) => {}
-                Ok(Err(Closed)) => break Ok(()),
-                Err(error) => break Err(error),
+impl<M, S> Told<M, S> {
+    fn on_event(&mut self, event: JournalEvent) {
+        match event {
+            JournalEvent::Durable(mark) => {
+                if let Some(publisher) = &mut self.publisher {
+                    publisher.publish(mark.0);
+                }
             }
-            self.jobs.take(&mut jobs);
-            if let Err(error) = self.turn(&mut jobs) {
-                break Err(error);
+            JournalEvent::Room(available) => {
+                let notice = Notice::Event(Event::Room { available });
+                let weight = notice.weight();
+                // Refused only if the core is gone; then nobody wants to know.
+                let _ = park::block_on(self.notices.push_when_room(notice, weight), &park::waker());
             }
-        };
-        match outcome.and_then(|()| self.journal.close()) {
-            Ok(last) => {
-                self.publisher.publish(last.0);
-                self.publisher.close();
-            }
-            Err(error) => {
+            JournalEvent::Failed(error) => {
                 // The reason first: whoever sees the watermark fail asks for it.
-                let _ = ended.send(error);
-                self.publisher.fail();
-            }
-        }
-    }
-
-    /// Sleeps until there is something to do; before that it makes the next segment.
-    fn wait(&mut self, waker: &Waker) -> Result<Result<(), Closed>, JournalError> {
-        loop {
-            let patience = match self.journal.room() {
-                Room::Ready => None,
-                Room::Making => Some(Duration::ZERO),
-                Room::Full => Some(ROOM_RETRY),
-            };
-            match park::wait(&mut self.jobs, waker, patience) {
-                Ok(true) => return Ok(Ok(())),
-                Err(Closed) => return Ok(Err(Closed)),
-                Ok(false) => self.make_room()?,
-            }
-            if !self.waiting.is_empty() && self.journal.room() != Room::Full {
-                return Ok(Ok(()));
-            }
-        }
-    }
-
-    /// One group commit, and what comes after it.
-    fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<(), JournalError> {
-        let mut below = None;
-        for job in jobs.drain(..) {
-            match job {
-                Job::Write(entries) => self.waiting.extend(entries),
-                Job::Reclaim(mark) => below = Some(mark),
-            }
-        }
-        self.append()?;
-        let synced = self.journal.sync()?;
-        self.publisher.publish(synced.0);
-        if let Some(below) = below {
-            let kept = self.journal.reclaim(below)?;
-            self.kept.store(kept.0, Ordering::Relaxed);
-        }
-        let full = self.journal.room() == Room::Full;
-        let overdue = self
-            .room
-            .asked
-            .is_none_or(|asked| asked.elapsed() >= ROOM_RETRY);
-        if self.journal.is_late() || (full && overdue) {
-            self.make_room()?;
-        }
-        self.report_room();
-        Ok(())
-    }
-
-    /// Gives the journal what waits, as far as there is room.
-    fn append(&mut self) -> Result<(), JournalError> {
-        while let Some(entry) = self.waiting.front() {
-            match self.journal.append(entry) {
-                Ok(()) => self.waiting.pop_front(),
-                Err(JournalError::NoRoom { .. }) => break,
-                Err(error) => return Err(error),
-            };
-        }
-        Ok(())
-    }
-
-    fn make_room(&mut self) -> Result<(), JournalError> {
-        let room = self.journal.make_room()?;
-        self.room.asked = (room == Room::Full).then(Instant::now);
-        self.report_room();
-        Ok(())
-    }
-
-    /// Tells the core when room ran out or is there again; what could not be told is told with the next turn.
-    fn report_room(&mut self) {
-        let available = self.journal.room() != Room::Full && self.waiting.is_empty();
-        if available != self.room.available && (self.room.tell)(available) {
-            self.room.available = available;
-            if available {
-                tracing::info!("the disk has room again");
-            } else {
-                tracing::error!("the disk is full: no entries are taken until there is room");
+                let _ = self.failure.set(error);
+                if let Some(publisher) = self.publisher.take() {
+                    publisher.fail();
+                }
             }
         }
     }

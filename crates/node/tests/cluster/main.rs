@@ -1,0 +1,10 @@
+//! Members on real sockets and disks, over Raft.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod crash;
+mod disk;
+mod harness;
+mod limits;
+mod snapshots;
+mod stopping;
+mod together;

@@ -1,0 +1,140 @@
+//! Snapshots, and what is compacted behind them.
+
+use quorate_core::{NodeId, ReadLevel, StateMachine as _};
+use quorate_node::{Node, NodeConfig, StartError};
+use quorate_raft::{Raft, RaftConfig};
+
+use crate::harness::{Cluster, Counters, Member, count, increment_surely, status, until};
+
+fn often(config: &mut NodeConfig, raft: &mut RaftConfig) {
+    config.replica.snapshot_every_bytes = 64 << 10;
+    raft.append_bytes_max = 64 << 10;
+}
+
+/// Names that are long enough for a few of them to fill a snapshot's interval.
+fn long_name(number: usize) -> bytes::Bytes {
+    format!("{number:08}{}", "x".repeat(4000)).into()
+}
+
+async fn fill(member: &Member, commands: usize) {
+    for first in (0..commands).step_by(50) {
+        let pending: Vec<_> = (first..first + 50)
+            .map(|number| member.propose(long_name(number % 97)))
+            .collect();
+        for fate in pending {
+            fate.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_was_away_for_long_fetches_a_snapshot() {
+    let mut cluster = Cluster::start_tuned(3, often).await;
+    let follower = cluster.follower().await;
+    let left = cluster.stop_member(follower).await;
+    let last = status(&left).log.last;
+    drop(left);
+    let leader = cluster.member(cluster.leader().await).clone();
+    fill(&leader, 500).await;
+    until(&leader, |status| status.log.compacted > last).await;
+    let back = cluster.start_member(follower).await.unwrap();
+    cluster.agree().await;
+    let status = status(&back);
+    assert!(
+        status.log.compacted > last,
+        "it has not replayed what was compacted: {status:?}"
+    );
+    assert!(status.snapshot.is_some());
+    // It counts again: with another member gone, the two of them are a quorum.
+    let third = cluster
+        .members
+        .keys()
+        .copied()
+        .find(|id| *id != follower && cluster.member(*id).address() != leader.address());
+    cluster.stop_member(third.unwrap()).await;
+    increment_surely(&back, "a").await;
+    cluster.agree().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_goes_on_from_the_snapshot_and_the_log_behind_it() {
+    let mut cluster = Cluster::start_tuned(3, often).await;
+    let leader = cluster.member(cluster.leader().await).clone();
+    fill(&leader, 300).await;
+    increment_surely(&leader, "a").await;
+    until(&leader, |status| status.log.compacted.0 > 0).await;
+    let before = cluster.agree().await;
+    drop(leader);
+    let ids: Vec<_> = cluster.members.keys().copied().collect();
+    for id in &ids {
+        cluster.stop_member(*id).await;
+    }
+    for id in &ids {
+        let member = cluster.start_member(*id).await.unwrap();
+        assert!(
+            status(&member)
+                .snapshot
+                .is_some_and(|snapshot| snapshot.position.0 > 0)
+        );
+    }
+    let after = cluster.agree().await;
+    assert!(after.applied >= before.applied);
+    let leader = cluster.member(cluster.leader().await);
+    assert_eq!(count(leader, ReadLevel::Linearizable, "a").await.0, 1);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_segments_go_once_a_snapshot_covers_them() {
+    let mut cluster = Cluster::start_tuned(1, often).await;
+    let only = cluster.member(NodeId(1)).clone();
+    until(&only, |status| status.log.leader.is_some()).await;
+    // Ten segments' worth; each is 1 MiB.
+    fill(&only, 2500).await;
+    drop(only);
+    cluster.stop_member(NodeId(1)).await;
+    let segments = std::fs::read_dir(cluster.dir(NodeId(1))).unwrap();
+    let names = segments.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let segments = names.filter(|name| name.ends_with(".segment")).count();
+    assert!((1..=5).contains(&segments), "{segments} segments are left");
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_state_machine_is_refused_with_code_65() {
+    /// The same commands, another state.
+    struct Other;
+    impl quorate_core::StateMachine for Other {
+        type Reply = u64;
+        type Snapshot = crate::harness::Copied;
+        fn apply(&mut self, _: quorate_core::At, _: &[u8]) -> u64 {
+            0
+        }
+        fn snapshot(&self) -> Self::Snapshot {
+            Counters::default().snapshot()
+        }
+        fn restore(
+            _: &mut dyn Iterator<Item = bytes::Bytes>,
+        ) -> Result<Self, quorate_core::MalformedSnapshot> {
+            Err(quorate_core::MalformedSnapshot("counters are not for me"))
+        }
+        fn digest(&self) -> u64 {
+            0
+        }
+    }
+    let mut cluster = Cluster::start_tuned(1, often).await;
+    let only = cluster.member(NodeId(1)).clone();
+    until(&only, |status| status.log.leader.is_some()).await;
+    fill(&only, 100).await;
+    until(&only, |status| status.snapshot.is_some()).await;
+    cluster.stop_member(NodeId(1)).await;
+    let (config, raft) = cluster.configs(NodeId(1));
+    let error = Node::start::<Raft>(config, raft, || Other)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, StartError::MalformedSnapshot { .. }),
+        "{error}"
+    );
+    assert_eq!(error.exit_code(), 65);
+}
