@@ -6,7 +6,8 @@ mod common;
 use common::{SEGMENT, config, entry, identity, marks, open, payload};
 use quorate_core::{ClusterId, Incarnation, Mark, NodeId};
 use quorate_journal::{
-    Disk, Durability, Identity, Journal, JournalConfig, JournalError, MemDisk, Recovery,
+    Disk, Durability, Identity, Journal, JournalConfig, JournalError, MemDisk, Recovery, Stretch,
+    inspect,
 };
 
 const PAGE: u64 = 4096;
@@ -117,6 +118,39 @@ fn c2_the_last_acknowledged_record_is_not_taken_for_a_torn_one() {
         ),
         "{error}"
     );
+}
+
+#[test]
+fn c3_when_power_loss_took_the_watermark_later_records_still_witness_the_middle() {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk).unwrap();
+    let old = disk.contents("watermark").unwrap();
+    for mark in 1..=9 {
+        journal.append(&entry(mark, 1, 20_000)).unwrap();
+        journal.sync().unwrap();
+    }
+    disk.set_contents("watermark", old);
+    let rows: Vec<_> = inspect(disk.clone()).unwrap().collect();
+    for row in rows {
+        let Stretch::Record { mark, .. } = row.what else {
+            continue;
+        };
+        for byte in [9, 1000] {
+            let disk = disk.fork();
+            disk.flip(&row.file, (row.offset + byte) * 8);
+            let opened = open(&disk);
+            if mark < Mark(9) {
+                let error = opened.err().unwrap();
+                let JournalError::Corrupt { file, offset, .. } = &error else {
+                    panic!("{error}");
+                };
+                assert_eq!((file, *offset), (&row.file, row.offset));
+            } else {
+                // Nothing is left that knows of the last one: it looks like a torn write.
+                assert_eq!(opened.unwrap().1.last, Mark(8));
+            }
+        }
+    }
 }
 
 #[test]
