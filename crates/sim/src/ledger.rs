@@ -1,0 +1,224 @@
+//! The built-in workload: cells, counters and lists, in which a lost, repeated or reordered command shows.
+
+mod machine;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use quorate_core::Rng;
+
+pub use machine::{LedgerMachine, LedgerReply, LedgerSnapshot};
+
+use crate::Workload;
+use crate::linearizability::{Model, Operation, check_by_key};
+
+/// What clients do to a [`LedgerMachine`], and how it is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// How many keys of each kind there are: few keys, much contention.
+    pub keys: u8,
+    /// Of a hundred operations, so many read.
+    pub reads: u8,
+    /// Bytes that a command is filled up with, at most.
+    pub filling: u32,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which cell, counter, list or alarm.
+    pub key: Key,
+    /// None: read. Otherwise unique.
+    pub change: Option<u64>,
+    /// Bytes that say nothing.
+    pub filling: u32,
+}
+
+/// What there is in a ledger. A key's kind never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Holds the number that was written last.
+    Cell(u8),
+    /// Counts its changes, and answers each with the count.
+    Counter(u8),
+    /// Holds all numbers in the order in which they were appended.
+    List(u8),
+    /// Rings a while after it was set, by log time.
+    Alarm(u8),
+}
+
+/// What an operation answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing but that it is done.
+    Done,
+    /// A cell's content or a counter's count.
+    Number(u64),
+    /// A list's items.
+    Items(Vec<u64>),
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { keys: 2, reads: 40, filling: 64 }
+    }
+}
+
+impl Workload for Ledger {
+    type Machine = LedgerMachine;
+    type Input = Entry;
+    type Output = Seen;
+
+    fn machine(&self) -> LedgerMachine {
+        LedgerMachine::default()
+    }
+
+    fn draw(&self, rng: &mut Rng, number: u64) -> Entry {
+        let index = rng.below(u64::from(self.keys.max(1))) as u8;
+        let reads = rng.below(100) < u64::from(self.reads);
+        let key = match rng.below(13) {
+            0..=3 => Key::Cell(index),
+            4..=7 => Key::Counter(index),
+            8..=11 => Key::List(index),
+            _ => Key::Alarm(index),
+        };
+        Entry {
+            key,
+            change: (!reads).then_some(number),
+            filling: rng.below(u64::from(self.filling) + 1) as u32,
+        }
+    }
+
+    fn command(&self, input: &Entry) -> Option<Bytes> {
+        let number = input.change?;
+        let (kind, index) = input.key.code();
+        let mut command = BytesMut::with_capacity(10 + input.filling as usize);
+        command.put_u8(kind);
+        command.put_u8(index);
+        command.put_u64_le(number);
+        command.put_bytes(0x5a, input.filling as usize);
+        Some(command.freeze())
+    }
+
+    fn answer(&self, _: &Entry, reply: LedgerReply) -> Seen {
+        match reply {
+            LedgerReply::Done => Seen::Done,
+            LedgerReply::Count(count) => Seen::Number(count),
+        }
+    }
+
+    fn query(&self, machine: &LedgerMachine, input: &Entry) -> Seen {
+        match input.key {
+            Key::Cell(index) => Seen::Number(machine.cell(index)),
+            Key::Counter(index) => Seen::Number(machine.counter(index)),
+            Key::List(index) => Seen::Items(machine.list(index).to_vec()),
+            Key::Alarm(_) => Seen::Done,
+        }
+    }
+
+    fn closing(&self, number: u64) -> Vec<Entry> {
+        let entry = |key, change| Entry { key, change, filling: 0 };
+        let kinds = [Key::Cell as fn(u8) -> Key, Key::Counter, Key::List];
+        let all = (0..self.keys.max(1)).flat_map(|index| kinds.map(|kind| kind(index)));
+        let writes = kinds.into_iter().zip(number..).map(|(kind, n)| entry(kind(0), Some(n)));
+        writes.chain(all.map(|key| entry(key, None))).collect()
+    }
+
+    fn judge(&self, history: &[Operation<Entry, Seen>]) -> Result<(), String> {
+        let told: Vec<_> = history
+            .iter()
+            .filter(|operation| !matches!(operation.input.key, Key::Alarm(_)))
+            .cloned()
+            .collect();
+        check_by_key(&LedgerModel, &told, |entry| entry.key)
+            .map_err(|(key, verdict)| explain(key, &verdict, &told))
+    }
+}
+
+/// The first thing that does not fit, for people.
+fn explain(
+    key: Key,
+    verdict: &crate::linearizability::Verdict,
+    history: &[Operation<Entry, Seen>],
+) -> String {
+    let crate::linearizability::Verdict::Impossible(found) = verdict else {
+        return format!("{key:?}: {verdict:?}");
+    };
+    let recent = &found.explained[found.explained.len().saturating_sub(4)..];
+    let lines = recent.iter().map(|index| format!("\n  then {:?}", history[*index]));
+    let before: String = lines.collect();
+    format!("{key:?}: no order explains {:?} behind{before}", history[found.stuck])
+}
+
+impl Key {
+    fn code(self) -> (u8, u8) {
+        match self {
+            Self::Cell(index) => (0, index),
+            Self::Counter(index) => (1, index),
+            Self::List(index) => (2, index),
+            Self::Alarm(index) => (3, index),
+        }
+    }
+}
+
+/// What one key does, told apart from the machine that is judged by it.
+struct LedgerModel;
+
+impl Model for LedgerModel {
+    /// The content or count; a list's length and a hash of its items.
+    type State = (u64, u64);
+    type Input = Entry;
+    type Output = Seen;
+
+    fn initial(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn step(&self, state: &(u64, u64), input: &Entry, output: Option<&Seen>) -> Option<(u64, u64)> {
+        let (first, hash) = *state;
+        let next = match (input.key, input.change) {
+            (_, None) | (Key::Alarm(_), _) => *state,
+            (Key::Cell(_), Some(number)) => (number, 0),
+            (Key::Counter(_), Some(_)) => (first + 1, 0),
+            (Key::List(_), Some(number)) => (number, chain(hash, number)),
+        };
+        let fits = match (output, input.key) {
+            (None | Some(Seen::Done), _) => true,
+            (Some(Seen::Number(number)), _) => *number == next.0,
+            (Some(Seen::Items(items)), _) => items.iter().fold(0, |hash, item| chain(hash, *item)) == hash,
+        };
+        fits.then_some(next)
+    }
+
+    fn mark(&self, input: &Entry) -> Option<u64> {
+        input.change.filter(|_| !matches!(input.key, Key::Counter(_)))
+    }
+
+    fn shows(&self, input: &Entry, output: &Seen) -> Vec<u64> {
+        match (input.key, output) {
+            (Key::Cell(_), Seen::Number(number)) => vec![*number],
+            (_, Seen::Items(items)) => items.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn top(&self, state: &(u64, u64)) -> Option<u64> {
+        Some(state.0)
+    }
+
+    fn needs(&self, input: &Entry, output: &Seen) -> Option<u64> {
+        match (output, input.change) {
+            (Seen::Done, _) => None,
+            (Seen::Number(number), None) => Some(*number),
+            (Seen::Number(count), Some(_)) => count.checked_sub(1),
+            (Seen::Items(items), _) => Some(items.last().copied().unwrap_or(0)),
+        }
+    }
+
+    fn interchangeable(&self, one: &Entry, other: &Entry) -> bool {
+        matches!(one.key, Key::Counter(_)) && one.change.is_some() && other.change.is_some()
+    }
+}
+
+/// A hash of a list, item by item.
+fn chain(hash: u64, item: u64) -> u64 {
+    (hash.rotate_left(5) ^ item).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1)
+}

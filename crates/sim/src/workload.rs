@@ -1,0 +1,49 @@
+//! What clients do, to which state machine, and what they may see: the user's part of a simulation.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use quorate_core::{Rng, StateMachine};
+
+use crate::linearizability::Operation;
+
+/// A state machine, what clients ask of it, and how their history is judged.
+///
+/// [`Ledger`](crate::Ledger) is the built-in one.
+pub trait Workload {
+    /// What is replicated.
+    type Machine: StateMachine;
+    /// What a client asks.
+    type Input: Clone + Debug;
+    /// What it is told.
+    type Output: Clone + Debug;
+
+    /// The state before the first command.
+    fn machine(&self) -> Self::Machine;
+
+    /// What a client asks next. `number` is unique in the run.
+    fn draw(&self, rng: &mut Rng, number: u64) -> Self::Input;
+
+    /// The command that asks so; none: it is a read. Every command of a run has to differ from all others, as
+    /// with `number` in it: that a command is applied twice is recognised by its bytes.
+    fn command(&self, input: &Self::Input) -> Option<Bytes>;
+
+    /// What the client makes of the reply to its command.
+    fn answer(
+        &self,
+        input: &Self::Input,
+        reply: <Self::Machine as StateMachine>::Reply,
+    ) -> Self::Output;
+
+    /// Runs a read.
+    fn query(&self, machine: &Self::Machine, input: &Self::Input) -> Self::Output;
+
+    /// What is asked at the end, after all faults: reads of everything, and a write.
+    fn closing(&self, number: u64) -> Vec<Self::Input>;
+
+    /// Judges the history. `called` and `at` are nanoseconds of virtual time.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn judge(&self, history: &[Operation<Self::Input, Self::Output>]) -> Result<(), String>;
+}
