@@ -155,9 +155,9 @@ async fn serve(shared: Arc<Shared>, wire: Wire, guest: Guest) {
     let lane = hello.lane;
     shared.events.count(Event::Welcomed);
     tracing::info!(peer = %peer.id, %lane, life = %hello.life, "welcomed");
-    Lane::ALL
-        .into_iter()
-        .for_each(|lane| peer.lane(lane).seen.notify_one());
+    for lane in Lane::ALL {
+        peer.lane(lane).seen.notify_one();
+    }
     let connect = peer
         .lane(lane)
         .incoming

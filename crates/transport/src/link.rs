@@ -70,12 +70,12 @@ impl Backoff {
         let doubled = redial_min.saturating_mul(2u32.saturating_pow(self.failures + 1));
         self.failures = (self.failures + 1).min(30);
         let most = doubled.min(redial_max).max(redial_min);
-        let pause = self
+        let longer = self
             .dice
-            .duration(redial_min, most + Duration::from_nanos(1));
+            .duration(Duration::ZERO, most.saturating_sub(redial_min));
         sleep(redial_min).await;
         tokio::select! {
-            () = sleep(pause - redial_min) => {}
+            () = sleep(longer) => {}
             () = peer.lane(lane).seen.notified() => self.failures = 0,
         }
     }
@@ -106,8 +106,12 @@ async fn attempt(shared: &Shared, peer: &Peer, lane: Lane, address: &mut watch::
     tracing::info!(peer = %peer.id, %lane, address = target, "connected");
     let connect = state.outgoing.on_connected(answer.incarnation, answer.life);
     state.outbox.open(wire.write, version);
-    let mut line = Line::new(shared, peer, lane, wire.read, version);
-    let error = line.run(address).await.err().unwrap_or(LinkError::Unwanted);
+    let mut connection = Connection::new(shared, peer, lane, wire.read, version);
+    let error = connection
+        .run(address)
+        .await
+        .err()
+        .unwrap_or(LinkError::Unwanted);
     state.outgoing.on_lost(connect, &error);
     shared
         .events
@@ -140,7 +144,7 @@ async fn establish(
 }
 
 /// A connection that stands. Its other direction carries beats only.
-struct Line<'a> {
+struct Connection<'a> {
     shared: &'a Shared,
     peer: &'a Peer,
     outbox: &'a Outbox,
@@ -152,7 +156,7 @@ struct Line<'a> {
     progress: (u64, Instant),
 }
 
-impl<'a> Line<'a> {
+impl<'a> Connection<'a> {
     fn new(shared: &'a Shared, peer: &'a Peer, lane: Lane, read: ReadHalf, version: u8) -> Self {
         let now = Instant::now();
         Self {

@@ -1,7 +1,7 @@
 //! Another member, as this one sees it: its address, two lanes out, two lanes in.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quorate_core::{Incarnation, Life, NodeId};
@@ -22,7 +22,7 @@ pub(crate) struct Peer {
     pub(crate) address: watch::Sender<String>,
     /// Cancelled when the peer is removed, or everything ends.
     pub(crate) gone: CancellationToken,
-    pub(crate) seats: Mutex<Seats>,
+    pub(crate) seats: Arc<Mutex<Seats>>,
     lanes: [PeerLane; 2],
 }
 
@@ -50,6 +50,7 @@ impl Peer {
         address: String,
         config: &Config,
         gone: CancellationToken,
+        seats: Arc<Mutex<Seats>>,
     ) -> Self {
         let lanes = Lane::ALL.map(|lane| PeerLane {
             outbox: Outbox::new(lane, *config.limits(lane), config.timing.direct_gap),
@@ -64,7 +65,7 @@ impl Peer {
             id,
             address,
             gone,
-            seats: Mutex::default(),
+            seats,
             lanes,
         }
     }

@@ -58,7 +58,9 @@ impl Seats {
         }
         if hello.life > latest || self.latest.is_none() {
             self.latest = Some((hello.life, hello.incarnation));
-            Lane::ALL.into_iter().for_each(|lane| self.vacate(lane));
+            for lane in Lane::ALL {
+                self.vacate(lane);
+            }
             self.lanes = Default::default();
         } else if hello.incarnation != known {
             let error = HandshakeError::Twin {

@@ -1,5 +1,6 @@
 //! What all tasks of one transport share.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use quorate_core::{NodeId, Rng};
@@ -12,6 +13,7 @@ use crate::faults::Faults;
 use crate::frame::Lane;
 use crate::link;
 use crate::peer::Peer;
+use crate::seats::Seats;
 use crate::sink::Sink;
 use crate::sync::lock;
 use crate::wire::Network;
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) readers: TaskTracker,
     /// In order of their names.
     peers: RwLock<Vec<Arc<Peer>>>,
+    /// Outlive their peers: one that is removed and comes back is not taken for new. As many as there were ids.
+    seats: Mutex<BTreeMap<NodeId, Arc<Mutex<Seats>>>>,
     dice: Mutex<Rng>,
 }
 
@@ -48,6 +52,7 @@ impl Shared {
             links: TaskTracker::new(),
             readers: TaskTracker::new(),
             peers: RwLock::default(),
+            seats: Mutex::default(),
             dice: Mutex::new(dice),
             config,
         }
@@ -82,7 +87,8 @@ impl Shared {
             }
             Err(at) => {
                 let gone = self.killed.child_token();
-                let peer = Arc::new(Peer::new(id, address, &self.config, gone));
+                let seats = Arc::clone(lock(&self.seats).entry(id).or_default());
+                let peer = Arc::new(Peer::new(id, address, &self.config, gone, seats));
                 peers.insert(at, Arc::clone(&peer));
                 for lane in Lane::ALL {
                     let dice = lock(&self.dice).fork();
@@ -104,9 +110,9 @@ impl Shared {
     pub(crate) fn stop(&self) {
         let peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         for peer in peers.iter() {
-            Lane::ALL
-                .into_iter()
-                .for_each(|lane| peer.lane(lane).outbox.stop());
+            for lane in Lane::ALL {
+                peer.lane(lane).outbox.stop();
+            }
         }
         self.stopping.cancel();
     }

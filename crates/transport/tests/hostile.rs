@@ -30,7 +30,7 @@ impl RawHello {
         }
     }
 
-    fn bytes(&self, mark: &[u8; 8]) -> Vec<u8> {
+    fn bytes(&self, mark: [u8; 8]) -> Vec<u8> {
         let mut bytes = mark.to_vec();
         bytes.extend([self.versions[0], self.versions[1], self.lane, 0]);
         bytes.extend(self.numbers.iter().flat_map(|number| number.to_le_bytes()));
@@ -43,7 +43,7 @@ impl RawHello {
 /// Connects to `target` and says hello; returns the stream and the verdict.
 async fn call(target: &Transport, hello: &RawHello) -> (TcpStream, u8) {
     let mut stream = TcpStream::connect(target.address()).await.unwrap();
-    stream.write_all(&hello.bytes(b"QUORATE>")).await.unwrap();
+    stream.write_all(&hello.bytes(*b"QUORATE>")).await.unwrap();
     let mut answer = [0; 68];
     timeout(LONG, stream.read_exact(&mut answer))
         .await
@@ -149,7 +149,7 @@ async fn noise_lengths_and_checksums_end_the_connection_and_deliver_nothing() {
     let mut noise = TcpStream::connect(b.address()).await.unwrap();
     noise.write_all(&[b'G'; 200]).await.unwrap();
     closed(&mut noise).await;
-    let mut altered = RawHello::good(0, 9).bytes(b"QUORATE>");
+    let mut altered = RawHello::good(0, 9).bytes(*b"QUORATE>");
     altered[30] ^= 4;
     let mut stream = TcpStream::connect(b.address()).await.unwrap();
     stream.write_all(&altered).await.unwrap();
@@ -166,7 +166,7 @@ async fn a_slow_handshake_is_cut_off() {
     let (b, _incoming) = target(quick).await;
     let mut stream = TcpStream::connect(b.address()).await.unwrap();
     stream
-        .write_all(&RawHello::good(0, 1).bytes(b"QUORATE>")[..40])
+        .write_all(&RawHello::good(0, 1).bytes(*b"QUORATE>")[..40])
         .await
         .unwrap();
     closed(&mut stream).await;
@@ -253,7 +253,7 @@ async fn welcome_by_hand(stream: &mut TcpStream, node: u64) -> Vec<u8> {
         lane: hello[10],
         numbers,
     };
-    stream.write_all(&answer.bytes(b"QUORATE<")).await.unwrap();
+    stream.write_all(&answer.bytes(*b"QUORATE<")).await.unwrap();
     let mut beat = vec![0, 0, 0, 0, 1, hello[10], 1, 0, 0, 0, 0, 0];
     beat.extend(crc32c::crc32c(&beat).to_le_bytes());
     beat
@@ -318,7 +318,7 @@ async fn a_good_link_goes_on_while_its_listener_is_attacked() {
             let mut bytes = match rng.below(3) {
                 0 => Vec::new(),
                 1 => b"QUORATE>".to_vec(),
-                _ => RawHello::good(rng.below(3) as u8, 0).bytes(b"QUORATE>"),
+                _ => RawHello::good(rng.below(3) as u8, 0).bytes(*b"QUORATE>"),
             };
             bytes.extend((0..rng.below(200)).map(|_| rng.below(256) as u8));
             let _ = stream.write_all(&bytes).await;

@@ -270,12 +270,18 @@ async fn a_peer_can_move_and_can_be_removed() {
     })
     .await;
     assert!(from_b.try_recv().is_none());
+    // Back again, it is not taken for new: the life that is over stays over.
+    a.set_peer(NodeId(2), "127.0.0.1:1");
+    let (past, _incoming) = Transport::bind(lived(2, 1)).await.unwrap();
+    past.set_peer(NodeId(1), a.address());
+    until("the past life is refused", || a.count(Event::PastLife) > 0).await;
+    connected(&moved, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn beats_keep_an_idle_link_up() {
     let [(a, _from_b), (b, _from_a)] = memory_pair().await;
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!((a.count(Event::Silent), b.count(Event::Silent)), (0, 0));
     let mut links = a.links().into_iter().chain(b.links());
     assert!(links.all(|link| link.outgoing.connects == 1 && link.bytes_sent >= 600 * 16));
