@@ -20,6 +20,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod store;
 
 pub use store::{Command, KvStore, Refusal, Reply};

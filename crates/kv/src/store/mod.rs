@@ -12,7 +12,9 @@ use bytes::Bytes;
 use quorate_core::{At, MalformedSnapshot, StateMachine, Timestamp};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+pub(crate) use apply::parse_integer;
 pub use command::{Command, Expiry, Only, OnlyExpiry, Raw, Since};
+pub(crate) use glob::matches;
 pub use reply::{Refusal, Reply};
 pub use snapshot::KvSnapshot;
 use table::Table;

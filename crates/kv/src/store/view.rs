@@ -31,6 +31,8 @@ pub struct ScanPage {
 impl KvStore {
     /// Keys that one page of a scan looks at, at most (beyond them only keys of the same 48-bit hash).
     pub const SCAN_MAX: usize = 4096;
+    /// Bytes of keys from which on a page ends early.
+    pub const SCAN_BYTES_MAX: usize = 1 << 20;
 
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Option<Bytes> {
@@ -76,10 +78,10 @@ impl KvStore {
     pub fn scan(&self, cursor: u64, pattern: Option<&[u8]>, count: usize) -> ScanPage {
         let count = count.clamp(1, Self::SCAN_MAX);
         let mut keys = Vec::new();
-        let mut last = None;
+        let (mut last, mut bytes) = (None, 0);
         for (seen, (slot, key)) in self.table.slots_from(cursor).enumerate() {
             // Keys of one slot come in one page: the cursor cannot point between them.
-            if seen >= count && last != Some(*slot) {
+            if (seen >= count || bytes >= Self::SCAN_BYTES_MAX) && last != Some(*slot) {
                 return ScanPage {
                     cursor: *slot,
                     keys,
@@ -87,6 +89,7 @@ impl KvStore {
             }
             last = Some(*slot);
             if pattern.is_none_or(|pattern| glob::matches(pattern, key)) && self.exists(key) {
+                bytes += key.len();
                 keys.push(Bytes::copy_from_slice(key));
             }
         }

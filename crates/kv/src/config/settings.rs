@@ -1,0 +1,390 @@
+//! The settings as they are meant: complete, checked, and turned into the parts' own configs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use quorate_core::{ClusterId, NodeId, ReadLevel};
+use quorate_journal::Durability;
+use quorate_node::NodeConfig;
+use quorate_raft::RaftConfig;
+
+use super::{ConfigError, Options};
+use crate::server::{Limits, ServerConfig};
+
+/// What a command may take beside the bytes of its request.
+const ROOM_AROUND: u64 = 4096;
+
+/// A replicated log that the server can run on.
+#[derive(Clone, Debug)]
+pub enum Protocol {
+    /// Raft.
+    Raft(RaftConfig),
+}
+
+impl Protocol {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Raft(_) => "raft",
+        }
+    }
+}
+
+/// All that is needed to start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The member.
+    pub node: NodeConfig,
+    /// Its log.
+    pub protocol: Protocol,
+    /// The server.
+    pub server: ServerConfig,
+    /// Where it listens for clients.
+    pub client_addr: String,
+    /// Threads that serve clients and the log.
+    pub threads: usize,
+}
+
+impl Settings {
+    /// What these options mean.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if something is missing or makes no sense.
+    pub fn new(options: &Options) -> Result<Self, ConfigError> {
+        let id = options.id.ok_or(ConfigError::Missing("id"))?;
+        within("id", id, 1, MEMBER_ID_MAX)?;
+        let peer_addr = address("peer-addr", options.peer_addr.as_ref(), 18_000, id)?;
+        let client_addr = address("client-addr", options.client_addr.as_ref(), 17_000, id)?;
+        if peer_addr == client_addr {
+            return absurd("client-addr", &client_addr, "is also the peer-addr");
+        }
+        let peers = peers(options.peers.as_deref(), NodeId(id), &peer_addr)?;
+        let limits = limits(options)?;
+        let node = node(options, NodeId(id), peer_addr, &peers, &limits)?;
+        let voters: Vec<_> = peers.keys().copied().collect();
+        let protocol = protocol(options, NodeId(id), &voters)?;
+        let server = ServerConfig {
+            protocol: protocol.name(),
+            limits,
+            read_level: read_level(options.read_level.as_deref())?,
+            allow_faults: options.allow_faults.unwrap_or(false),
+            durable: node.journal.durability == Durability::Fsync,
+        };
+        let threads = options.threads.unwrap_or(1);
+        within("threads", threads, 1, 256)?;
+        Ok(Self {
+            node,
+            protocol,
+            server,
+            client_addr,
+            threads: threads as usize,
+        })
+    }
+}
+
+/// Ids up to here have default ports of their own.
+const MEMBER_ID_MAX: u64 = 999;
+
+fn node(
+    options: &Options,
+    id: NodeId,
+    listen: String,
+    peers: &BTreeMap<NodeId, String>,
+    limits: &Limits,
+) -> Result<NodeConfig, ConfigError> {
+    let durability = match options.durability.as_deref().map(str::parse) {
+        None => Durability::Fsync,
+        Some(Ok(durability)) => durability,
+        Some(Err(error)) => {
+            let given = options.durability.as_deref().unwrap_or_default();
+            return absurd("durability", given, error);
+        }
+    };
+    let data = match (&options.data, durability) {
+        (None, Durability::Memory) => PathBuf::new(),
+        (None, _) => return Err(ConfigError::Missing("data")),
+        (Some(dir), Durability::Memory) => {
+            return absurd(
+                "data",
+                dir.display(),
+                "nothing is written with --durability memory",
+            );
+        }
+        (Some(dir), _) => dir.clone(),
+    };
+    let cluster = options.cluster.unwrap_or(1);
+    within("cluster", cluster, 1, u64::MAX)?;
+    let mut node = NodeConfig::new(ClusterId(cluster), id, data);
+    node.listen = listen;
+    node.peers = peers.clone();
+    node.peers.remove(&id);
+    node.may_create = !options.require_data.unwrap_or(false);
+    node.journal.durability = durability;
+    if let Some(bytes) = options.segment_bytes {
+        within("segment-bytes", bytes, 64 << 10, 1 << 30)?;
+        node.journal.segment_bytes = bytes;
+        // What a record may take at most has to follow a smaller segment; the check below sees whether that suffices.
+        node.journal.record_bytes_max = node.journal.record_bytes_max.min(bytes / 2);
+        node.journal.reserve_bytes = node.journal.reserve_bytes.min(bytes / 4);
+    }
+    let replica = &mut node.replica;
+    replica.command_bytes_max = limits.request_bytes_max as u64 + ROOM_AROUND;
+    replica.pending_bytes_max = replica.pending_bytes_max.max(2 * replica.command_bytes_max);
+    if let Some(bytes) = options.snapshot_every_bytes {
+        within("snapshot-every-bytes", bytes, 64 << 10, 1 << 40)?;
+        replica.snapshot_every_bytes = bytes;
+    }
+    if let Some(millis) = options.request_timeout_ms {
+        within("request-timeout-ms", millis, 10, 600_000)?;
+        replica.request_timeout = Duration::from_millis(millis);
+    }
+    node.check().map_err(|error| ConfigError::Absurd {
+        name: "max-request-bytes",
+        value: limits.request_bytes_max.to_string(),
+        why: error.to_string(),
+    })?;
+    Ok(node)
+}
+
+fn protocol(options: &Options, id: NodeId, voters: &[NodeId]) -> Result<Protocol, ConfigError> {
+    let name = options.protocol.as_deref().unwrap_or("raft");
+    if name != "raft" {
+        return absurd("protocol", name, "is not known: raft is");
+    }
+    let mut raft = RaftConfig::new(id, voters);
+    if let Some(millis) = options.election_timeout_ms {
+        raft.election_timeout = Duration::from_millis(millis);
+    }
+    if let Some(millis) = options.heartbeat_ms {
+        raft.heartbeat_interval = Duration::from_millis(millis);
+    }
+    // Only timeouts come of it: members need not differ, but it does no harm.
+    raft.seed = u64::from(std::process::id());
+    raft.validate().map_err(|error| ConfigError::Absurd {
+        name: "protocol",
+        value: name.into(),
+        why: error.to_string(),
+    })?;
+    Ok(Protocol::Raft(raft))
+}
+
+fn limits(options: &Options) -> Result<Limits, ConfigError> {
+    let mut limits = Limits::default();
+    if let Some(bytes) = options.max_request_bytes {
+        within("max-request-bytes", bytes, 64 << 10, 24 << 20)?;
+        limits.request_bytes_max = bytes as usize;
+    }
+    if let Some(bytes) = options.max_value_bytes {
+        within("max-value-bytes", bytes, 1, 16 << 20)?;
+        limits.value_bytes_max = bytes as usize;
+    }
+    let needed = limits.value_bytes_max + 4096;
+    if needed > limits.request_bytes_max {
+        let why = format!("a value of max-value-bytes and 4096 around it need {needed}");
+        return absurd("max-request-bytes", limits.request_bytes_max, why);
+    }
+    if let Some(count) = options.max_connections {
+        within("max-connections", count, 1, 1_000_000)?;
+        limits.connections_max = count as usize;
+    }
+    Ok(limits)
+}
+
+fn read_level(name: Option<&str>) -> Result<ReadLevel, ConfigError> {
+    match name {
+        None | Some("linearizable") => Ok(ReadLevel::Linearizable),
+        Some("local") => Ok(ReadLevel::Local),
+        Some(other) => absurd("read-level", other, "is linearizable or local"),
+    }
+}
+
+/// Where to listen; by default on loopback, at a port that follows from the id.
+fn address(
+    name: &'static str,
+    given: Option<&String>,
+    base: u64,
+    id: u64,
+) -> Result<String, ConfigError> {
+    let Some(given) = given else {
+        return Ok(format!("127.0.0.1:{}", base + id));
+    };
+    if is_address(given) {
+        return Ok(given.clone());
+    }
+    absurd(name, given, "is not host:port")
+}
+
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    !host.is_empty() && port.parse::<u16>().is_ok()
+}
+
+/// `1=host:port,2=host:port,…`
+fn peers(
+    given: Option<&str>,
+    id: NodeId,
+    own: &str,
+) -> Result<BTreeMap<NodeId, String>, ConfigError> {
+    let Some(given) = given else {
+        return Ok(BTreeMap::from([(id, own.to_owned())]));
+    };
+    let mut peers = BTreeMap::new();
+    for peer in given.split(',').map(str::trim) {
+        let parsed = peer.split_once('=').and_then(|(id, address)| {
+            let id = id
+                .parse()
+                .ok()
+                .filter(|id| (1..=MEMBER_ID_MAX).contains(id))?;
+            is_address(address).then(|| (NodeId(id), address.to_owned()))
+        });
+        let Some((id, address)) = parsed else {
+            return absurd(
+                "peers",
+                peer,
+                format_args!("is not id=host:port, id 1 to {MEMBER_ID_MAX}"),
+            );
+        };
+        if peers.values().any(|other| *other == address) || peers.insert(id, address).is_some() {
+            return absurd("peers", peer, "comes twice");
+        }
+    }
+    if !peers.contains_key(&id) {
+        return absurd(
+            "peers",
+            given,
+            format_args!("this member, {id}, is not among them"),
+        );
+    }
+    Ok(peers)
+}
+
+fn within(name: &'static str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    absurd(name, value, format_args!("allowed is {least} to {most}"))
+}
+
+fn absurd<T>(
+    name: &'static str,
+    value: impl std::fmt::Display,
+    why: impl std::fmt::Display,
+) -> Result<T, ConfigError> {
+    Err(ConfigError::Absurd {
+        name,
+        value: value.to_string(),
+        why: why.to_string(),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn settings(flags: &str) -> Result<Settings, ConfigError> {
+        let flags = format!("quorate-kv {flags}");
+        Settings::new(&Options::try_parse_from(flags.split_whitespace()).unwrap())
+    }
+
+    #[test]
+    fn little_is_needed_and_the_rest_follows() {
+        let settings = settings("--id 2 --data /d").unwrap();
+        assert_eq!(settings.client_addr, "127.0.0.1:17002");
+        assert_eq!(settings.node.listen, "127.0.0.1:18002");
+        assert_eq!(settings.node.journal.durability, Durability::Fsync);
+        assert_eq!(settings.server.read_level, ReadLevel::Linearizable);
+        assert!(!settings.server.allow_faults && settings.server.durable);
+        let Protocol::Raft(raft) = settings.protocol;
+        assert_eq!(raft.voters, [NodeId(2)]);
+    }
+
+    #[test]
+    fn every_given_setting_arrives() {
+        let settings = settings(
+            "--id 1 --cluster 7 --durability memory --peers 1=a:1,2=b:2 --client-addr c:3 \
+             --peer-addr p:4 --read-level local --election-timeout-ms 900 --heartbeat-ms 100 \
+             --request-timeout-ms 1234 --segment-bytes 33554432 --snapshot-every-bytes 100000 \
+             --max-value-bytes 1000 --max-request-bytes 100000 --max-connections 5 --allow-faults \
+             --threads 2 --require-data",
+        )
+        .unwrap();
+        let Settings { node, server, .. } = &settings;
+        assert_eq!((node.cluster, node.listen.as_str()), (ClusterId(7), "p:4"));
+        assert_eq!(node.peers, BTreeMap::from([(NodeId(2), "b:2".into())]));
+        assert_eq!(node.replica.request_timeout, Duration::from_millis(1234));
+        assert_eq!(node.replica.snapshot_every_bytes, 100_000);
+        assert_eq!(node.journal.segment_bytes, 33_554_432);
+        assert!(!node.may_create && server.allow_faults && !server.durable);
+        assert_eq!(server.limits.value_bytes_max, 1000);
+        assert_eq!(server.limits.request_bytes_max, 100_000);
+        assert_eq!(server.limits.connections_max, 5);
+        assert_eq!(
+            (settings.client_addr.as_str(), settings.threads),
+            ("c:3", 2)
+        );
+        let Protocol::Raft(raft) = settings.protocol;
+        assert_eq!(raft.voters, [NodeId(1), NodeId(2)]);
+        assert_eq!(raft.election_timeout, Duration::from_millis(900));
+        assert_eq!(raft.heartbeat_interval, Duration::from_millis(100));
+    }
+
+    #[test]
+    fn absurd_settings_are_refused_with_the_reason() {
+        let refused = [
+            ("--data d", "--id is needed (or QUORATE_ID,"),
+            ("--id 1", "--data is needed"),
+            ("--id 0 --data d", "--id 0"),
+            ("--id 1000 --data d", "--id 1000"),
+            ("--id 1 --data d --cluster 0", "--cluster 0"),
+            ("--id 1 --data d --durability none", "--durability none"),
+            ("--id 1 --data d --durability memory", "nothing is written"),
+            ("--id 1 --data d --protocol chaos", "--protocol chaos"),
+            ("--id 1 --data d --read-level old", "--read-level old"),
+            (
+                "--id 1 --data d --client-addr nowhere",
+                "--client-addr nowhere",
+            ),
+            (
+                "--id 1 --data d --client-addr h:1 --peer-addr h:1",
+                "also the peer-addr",
+            ),
+            ("--id 1 --data d --peers 2=h:1", "not among them"),
+            ("--id 1 --data d --peers 1=h:1,1=h:2", "comes twice"),
+            ("--id 1 --data d --peers 1=h:1,2=h:1", "comes twice"),
+            ("--id 1 --data d --peers 1=h", "is not id=host:port"),
+            (
+                "--id 1 --data d --election-timeout-ms 100",
+                "three heartbeat",
+            ),
+            (
+                "--id 1 --data d --request-timeout-ms 1",
+                "--request-timeout-ms 1",
+            ),
+            ("--id 1 --data d --segment-bytes 5", "--segment-bytes 5"),
+            (
+                "--id 1 --data d --segment-bytes 1048576",
+                "record_bytes_max",
+            ),
+            (
+                "--id 1 --data d --snapshot-every-bytes 0",
+                "--snapshot-every-bytes 0",
+            ),
+            ("--id 1 --data d --max-value-bytes 0", "--max-value-bytes 0"),
+            (
+                "--id 1 --data d --max-request-bytes 100000",
+                "max-value-bytes and",
+            ),
+            ("--id 1 --data d --max-connections 0", "--max-connections 0"),
+            ("--id 1 --data d --threads 0", "--threads 0"),
+        ];
+        for (flags, reason) in refused {
+            let error = settings(flags).expect_err(flags).to_string();
+            assert!(error.contains(reason), "{flags}: {error}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What the server needs of the member behind it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_core::{Failure, NodeId, ReadLevel};
+
+use crate::store::{KvStore, Reply};
+
+/// The member that carries out what clients ask. Beside [`Node`](quorate_node::Node) only tests have one.
+pub(crate) trait Member: Clone + Send + Sync + 'static {
+    /// Hands a command in at the call: the order of calls is the order of the commands in the log.
+    fn propose(
+        &self,
+        command: Bytes,
+    ) -> impl Future<Output = Result<Reply, Failure>> + Send + use<Self>;
+
+    /// Puts a question to the state, once it is fresh enough for the level.
+    fn read<R: Send + 'static>(
+        &self,
+        level: ReadLevel,
+        query: impl FnOnce(&KvStore) -> R + Send + 'static,
+    ) -> impl Future<Output = Result<R, Failure>> + Send;
+
+    /// What is known of the member: names and values, in the order to show them.
+    fn fields(&self) -> impl Future<Output = Vec<(&'static str, String)>> + Send;
+
+    /// The other members.
+    fn peers(&self) -> Vec<NodeId>;
+
+    /// Puts a fault on links, or takes it off.
+    fn fault(&self, order: &FaultOrder);
+}
+
+/// A fault to put on the ways between this member and others.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FaultOrder {
+    pub(crate) peers: Vec<NodeId>,
+    pub(crate) inwards: bool,
+    pub(crate) outwards: bool,
+    pub(crate) kind: FaultKind,
+}
+
+/// What happens on the way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum FaultKind {
+    Cut,
+    Hold,
+    /// A share is lost, 0 to 1.
+    Drop(f64),
+    Delay(Duration),
+    Clear,
+}
