@@ -98,13 +98,14 @@ mod tests {
         let mut alarm = Alarm::new(clocks);
         for wait in [20, 5, 0, 30] {
             let deadline = clocks.now() + Duration::from_millis(wait);
-            let far = deadline + Duration::from_secs(60);
+            let far = deadline + Duration::from_mins(1);
             poll_fn(|context| {
                 // A deadline that was further away a moment ago must not hide the near one.
                 assert!(!alarm.poll(far, context));
-                match alarm.poll(deadline, context) {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
+                if alarm.poll(deadline, context) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
                 }
             })
             .await;

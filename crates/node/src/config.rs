@@ -222,6 +222,8 @@ pub enum ConfigError {
 mod tests {
     use super::*;
 
+    type Spoil = fn(&mut NodeConfig);
+
     #[test]
     fn absurd_configs_are_refused_with_the_reason() {
         let sound = NodeConfig::new(ClusterId(1), NodeId(1), "/data");
@@ -229,27 +231,27 @@ mod tests {
         NodeConfig::in_memory(ClusterId(1), NodeId(1))
             .check()
             .expect("so do these");
-        let spoilt: [(&str, fn(&mut NodeConfig)); 9] = [
+        let spoilt: [(&str, Spoil); 9] = [
             ("id", |config| config.id = NodeId(0)),
             ("data_dir", |config| config.data_dir.clear()),
             ("data_dir", |config| {
-                config.journal.durability = Durability::Memory
+                config.journal.durability = Durability::Memory;
             }),
             ("journal", |config| config.journal.segment_bytes = 1),
             ("record_bytes_max", |config| {
-                config.replica.command_bytes_max = 40 << 20
+                config.replica.command_bytes_max = 40 << 20;
             }),
             ("pending_bytes_max", |config| {
-                config.replica.pending_bytes_max = 1
+                config.replica.pending_bytes_max = 1;
             }),
             ("frame_bytes_max", |config| {
-                config.replica.chunk_bytes = 100 << 20
+                config.replica.chunk_bytes = 100 << 20;
             }),
             ("retry_interval", |config| {
-                config.replica.retry_interval = Duration::ZERO
+                config.replica.retry_interval = Duration::ZERO;
             }),
             ("snapshot_retry", |config| {
-                config.pace.snapshot_retry = Duration::ZERO
+                config.pace.snapshot_retry = Duration::ZERO;
             }),
         ];
         for (named, spoil) in spoilt {

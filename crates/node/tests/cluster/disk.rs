@@ -7,6 +7,7 @@ use quorate_core::{ClusterId, Failure, Incarnation, Mark, NodeId, ReadLevel};
 use quorate_journal::{Entry, Fault, FileDisk, Identity, Journal, JournalError, MemDisk};
 use quorate_node::{Node, StartError};
 use quorate_raft::Raft;
+use smallvec::SmallVec;
 use tokio::time::timeout;
 
 use crate::harness::{
@@ -117,7 +118,9 @@ async fn a_full_disk_refuses_writes_and_serves_again_once_there_is_room() {
     let leader = cluster.member(cluster.leader().await).clone();
     increment(&leader, "a").await.unwrap();
     // What is there may stay; nothing can be added.
-    disks.iter().for_each(|disk| disk.set_capacity(Some(0)));
+    for disk in &disks {
+        disk.set_capacity(Some(0));
+    }
     let filler = Bytes::from(vec![b'x'; 64 << 10]);
     let refused = within(async {
         loop {
@@ -137,7 +140,9 @@ async fn a_full_disk_refuses_writes_and_serves_again_once_there_is_room() {
         "{refused}"
     );
     until(&leader, |status| !status.journal.has_room).await;
-    disks.iter().for_each(|disk| disk.set_capacity(None));
+    for disk in &disks {
+        disk.set_capacity(None);
+    }
     increment_surely(&leader, "a").await;
     until(&leader, |status| status.journal.has_room).await;
     assert!(count(&leader, ReadLevel::Linearizable, "a").await.0 >= 2);
@@ -225,7 +230,7 @@ async fn a_journal_of_another_log_is_refused_with_the_record() {
         let entry = Entry {
             mark: Mark(1),
             head: Bytes::from_static(b"\x02\0\0\0\xff\xff"),
-            bodies: Default::default(),
+            bodies: SmallVec::new(),
         };
         journal.append(&entry).unwrap();
         journal.close().unwrap();

@@ -88,9 +88,9 @@ async fn without_a_journal_nothing_is_written_and_all_else_works() {
         let node = Node::start::<Raft>(config, raft, Counters::default)
             .await
             .unwrap();
-        nodes
-            .iter()
-            .for_each(|other| other.set_peer(id, node.address()));
+        for other in &nodes {
+            other.set_peer(id, node.address());
+        }
         nodes.push(node);
     }
     until(&nodes[0], |status| status.log.leader.is_some()).await;
