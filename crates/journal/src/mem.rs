@@ -122,14 +122,14 @@ impl MemDisk {
         state.durable_names.insert(name.to_owned(), inode);
     }
 
-    /// Flips one bit of a file, on the medium as well as in the cache.
+    /// Flips one bit of a file, on the medium as well as in the cache and under open files.
     ///
     /// # Panics
     /// If there is no such file or no such bit.
     pub fn flip(&self, name: &str, bit: u64) {
-        let mut contents = self.contents(name).expect("a file to flip a bit of");
-        contents[(bit / 8) as usize] ^= 1 << (bit % 8);
-        self.set_contents(name, contents);
+        let mut state = self.lock();
+        let inode = *state.names.get(name).expect("a file to flip a bit of");
+        state.inodes[inode].flip((bit / 8) as usize, 1 << (bit % 8));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

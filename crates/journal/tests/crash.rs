@@ -5,8 +5,8 @@ mod common;
 
 use common::{History, Step, config, entry, identity, marks, open, payload, script};
 use proptest::prelude::*;
-use quorate_core::{Mark, Rng};
-use quorate_journal::{Durability, Fault, Journal, JournalError, MemDisk, Room};
+use quorate_core::{Incarnation, Mark, Rng};
+use quorate_journal::{Durability, Fault, Identity, Journal, JournalError, MemDisk, Room};
 
 /// Runs the script on a disk whose `n`th call fails; `None` if the script makes fewer calls.
 fn run_until(n: u64, fault: Fault, durability: Durability) -> Option<(MemDisk, History)> {
@@ -202,6 +202,36 @@ fn w6_recovery_that_crashes_at_any_call_leaves_what_recovery_needs() {
                 history.check(&recovery);
                 assert_eq!(marks(&recovery), expected, "crash at {crash}, then at {n}");
             }
+        }
+    }
+}
+
+#[test]
+fn w6_a_first_start_that_crashes_is_followed_by_one_with_another_incarnation() {
+    for n in 1.. {
+        let disk = MemDisk::new();
+        disk.fail_call(n, Fault::Crash);
+        if open(&disk).is_ok() {
+            assert!(n > 10);
+            break;
+        }
+        for fate in fates(disk.unsynced(), n) {
+            let disk = disk.fork();
+            lose_power(&disk, &fate);
+            let other = Identity {
+                fresh: Some(Incarnation(98)),
+                ..identity()
+            };
+            let again = Journal::open(disk.clone(), other, config(Durability::Fsync));
+            let (mut journal, recovery) = again.unwrap_or_else(|e| panic!("call {n}: {e}"));
+            let expected = if recovery.is_new { 98 } else { 99 };
+            assert_eq!(recovery.incarnation, Incarnation(expected), "call {n}");
+            journal.append(&entry(1, 1, 10)).unwrap();
+            journal.sync().unwrap();
+            disk.power_loss(|| false);
+            let (_, recovery) = open(&disk).unwrap();
+            let found = (recovery.last, recovery.incarnation);
+            assert_eq!(found, (Mark(1), Incarnation(expected)));
         }
     }
 }

@@ -282,6 +282,35 @@ fn w4_an_old_copy_of_any_segment_is_refused() {
 }
 
 #[test]
+fn d5_a_record_of_an_abandoned_tail_is_refused_behind_the_one_that_replaced_it() {
+    let disk = written(2, 50);
+    let tails = [1, 2].map(|life| {
+        let disk = disk.fork();
+        let (mut journal, _) = open(&disk).unwrap();
+        for mark in 3..=4 {
+            journal.append(&entry(mark, life, 50)).unwrap();
+            journal.sync().unwrap();
+        }
+        disk
+    });
+    let [abandoned, current] = &tails;
+    let row = inspect(current.clone())
+        .unwrap()
+        .find(|row| matches!(row.what, Stretch::Record { mark: Mark(4), .. }))
+        .unwrap();
+    let stale = row.offset as usize..(row.offset + row.bytes) as usize;
+    let mut contents = current.contents(&row.file).unwrap();
+    contents[stale.clone()].copy_from_slice(&abandoned.contents(&row.file).unwrap()[stale]);
+    current.set_contents(&row.file, contents);
+    let error = open(current).err().unwrap();
+    let JournalError::Corrupt { offset, why, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(*offset, row.offset);
+    assert!(why.contains("does not follow"), "{why}");
+}
+
+#[test]
 fn w4_files_of_another_member_or_incarnation_are_refused() {
     let disk = long();
     for (member, fresh) in [(3, 99), (2, 98)] {

@@ -222,6 +222,23 @@ fn w2_every_bit_flipped_falls_back_to_the_older_snapshot() {
 }
 
 #[test]
+fn d6_what_the_medium_does_not_give_back_as_written_does_not_become_a_snapshot() {
+    for byte in [0, 100, 600] {
+        let disk = MemDisk::new();
+        let (snapshots_store, _) = open(&disk).unwrap();
+        let mut writer = snapshots_store.write(Position(1), epoch(1)).unwrap();
+        writer.write(&stream(1, 1024)).unwrap();
+        disk.flip(&disk.list().unwrap()[0], byte * 8);
+        let error = writer.finish().unwrap_err();
+        assert!(matches!(error, SnapshotError::Corrupt { .. }), "{error}");
+        assert_eq!(
+            (snapshots_store.newest(), disk.list().unwrap().len()),
+            (None, 0)
+        );
+    }
+}
+
+#[test]
 fn w3_w4_cut_swapped_and_foreign_snapshots_are_not_sound_and_none_left_is_refused() {
     let disk = MemDisk::new();
     let (snapshots_store, _) = open(&disk).unwrap();

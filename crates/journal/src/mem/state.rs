@@ -209,6 +209,24 @@ impl Inode {
     }
 }
 
+impl Inode {
+    /// Flips bits of a byte wherever it is kept.
+    pub(super) fn flip(&mut self, byte: usize, bits: u8) {
+        self.cached[byte] ^= bits;
+        if let Some(byte) = self.durable.get_mut(byte) {
+            *byte ^= bits;
+        }
+        for change in &mut self.changes {
+            if let Change::Write { offset, bytes } = change
+                && let Some(at) = byte.checked_sub(*offset as usize)
+                && let Some(byte) = bytes.get_mut(at)
+            {
+                *byte ^= bits;
+            }
+        }
+    }
+}
+
 impl Change {
     fn apply(&self, contents: &mut Vec<u8>) {
         match self {

@@ -107,3 +107,21 @@ fn short_reads_give_less_than_asked_but_end_at_the_end() {
         9
     );
 }
+
+#[test]
+fn a_flipped_bit_stays_flipped_through_sync_and_power_loss() {
+    let (disk, file) = disk(600);
+    write(&file, 10, &[1; 10]).expect("write");
+    for bit in [0, 12 * 8] {
+        disk.flip("x", bit);
+    }
+    for _ in ["before the sync", "after it"] {
+        let mut buffer = [9; 13];
+        file.read_at(0, &mut buffer).expect("read");
+        assert_eq!((buffer[0], buffer[11], buffer[12]), (1, 1, 0));
+        file.sync().expect("sync");
+    }
+    disk.power_loss(NO);
+    let contents = disk.contents("x").expect("still there");
+    assert_eq!((contents[0], contents[11], contents[12]), (1, 1, 0));
+}
