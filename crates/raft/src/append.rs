@@ -149,8 +149,8 @@ impl Raft {
                 self.commit(last.position, out);
             } else {
                 self.snapshots.newest = Some(snapshot);
-                self.log.rebase(last, self.disk.next());
-                self.write_base(out);
+                self.log.install(last, self.disk.next());
+                self.write_installed(out);
                 out.push(Output::Install { snapshot });
             }
         }

@@ -299,31 +299,28 @@ impl Log {
         })
     }
 
-    /// Begins the log behind `base`, as the record of `mark` says. What follows `base` stays if the log holds
-    /// `base` as the end of a run; otherwise everything goes.
-    pub(crate) fn rebase(&mut self, base: Point, mark: Mark) {
-        self.base_mark = mark;
-        if !self.ends_run(base) {
-            let durable = self.durable.0.min(self.committed.0);
-            *self = Self {
-                base_mark: mark,
-                durable: (durable, 0),
-                ..Self::new(base)
-            };
-            return;
-        }
+    /// Drops everything and begins behind `base`, which a snapshot covers, as the record of `mark` says.
+    pub(crate) fn install(&mut self, base: Point, mark: Mark) {
+        assert!(base.position > self.committed.0, "what is chosen stays");
+        let durable = self.durable.0.min(self.committed.0);
+        *self = Self {
+            base_mark: mark,
+            durable: (durable, 0),
+            ..Self::new(base)
+        };
+    }
+
+    /// Forgets everything up to `base`, the end of a run that is chosen, as the record of `mark` says.
+    pub(crate) fn compact(&mut self, base: Point, mark: Mark) {
+        assert!(self.ends_run(base), "only whole runs are forgotten");
+        self.skip_to(base.position);
         while let Some(held) = self.runs.front().filter(|held| held.first <= base.position) {
             self.bytes -= held.weight;
-            if self.committed.1 == 0 {
-                self.uncommitted -= held.weight;
-            }
-            self.committed.1 = self.committed.1.saturating_sub(1);
+            self.committed.1 -= 1;
             self.durable.1 = self.durable.1.saturating_sub(1);
             self.runs.pop_front();
         }
-        self.base = base;
-        self.committed.0 = self.committed.0.max(base.position);
-        self.settle_committed();
+        (self.base, self.base_mark) = (base, mark);
     }
 
     /// Whether the log holds this point, and no run reaches over it.

@@ -105,13 +105,17 @@ impl Raft {
     }
 
     fn on_tick(&mut self, now: Instant, out: &mut Out) {
+        let due = self.may_campaign() && now >= self.timer.deadline();
         match &self.role {
             Role::Leader(_) => self.tick_leader(now, out),
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
-                if self.may_campaign() && now >= self.timer.deadline() {
-                    self.become_pre_candidate(now, out);
-                }
+            // Its vote is still being written: a new term would only make the slow disk slower.
+            Role::Candidate(_) if due && self.hard.mark > self.disk.durable() => {
+                self.timer.restart(now, self.config.election_timeout);
             }
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) if due => {
+                self.become_pre_candidate(now, out);
+            }
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
     }
 
@@ -226,7 +230,7 @@ impl ReplicatedLog for Raft {
 
     fn step(&mut self, now: Instant, input: Input<Message>, out: &mut Outbox<Self>) {
         if self.snapshots.unwritten {
-            self.write_base(out);
+            self.write_installed(out);
         }
         match input {
             Input::Tick => self.on_tick(now, out),

@@ -33,16 +33,25 @@ pub enum Record {
         /// The entries.
         runs: SmallVec<[Run; 1]>,
     },
-    /// The log begins behind `base`. Entries behind it stay if the log holds `base` itself; otherwise the whole
-    /// log is dropped, because what it holds is not what was chosen.
+    /// Entries up to `base` are forgotten; those behind it stay.
     ///
     /// Repeats term and vote, so that every record before the oldest entry kept may be forgotten.
-    Base {
+    Compacted {
         /// The current term.
         term: Term,
         /// Who has this member's vote in it.
         voted_for: Option<NodeId>,
         /// The last entry that a snapshot stands for.
+        base: Point,
+    },
+    /// The whole log is dropped, because it does not lead up to what a snapshot says was chosen; it begins anew
+    /// behind `base`. Repeats term and vote likewise.
+    Installed {
+        /// The current term.
+        term: Term,
+        /// Who has this member's vote in it.
+        voted_for: Option<NodeId>,
+        /// The last entry that the snapshot includes.
         base: Point,
     },
 }
@@ -73,11 +82,16 @@ impl fmt::Display for Record {
                 write!(f, "behind {prev} append ")?;
                 write_runs(f, prev.position, runs)
             }
-            Self::Base {
+            Self::Compacted {
                 term,
                 voted_for,
                 base,
-            } => write!(f, "base {base} term {term} vote {}", Name(*voted_for)),
+            } => write!(f, "compacted {base} term {term} vote {}", Name(*voted_for)),
+            Self::Installed {
+                term,
+                voted_for,
+                base,
+            } => write!(f, "installed {base} term {term} vote {}", Name(*voted_for)),
         }
     }
 }

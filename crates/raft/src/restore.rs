@@ -43,7 +43,7 @@ pub(crate) fn restore(
         anomalies: 0,
         config,
     };
-    raft.restart_timer(now);
+    raft.await_leader(now);
     Ok(raft)
 }
 
@@ -115,13 +115,18 @@ impl Replay {
         let outcome = match record {
             Record::Vote { term, voted_for } => self.vote(term, voted_for),
             Record::Append { prev, runs } => self.append(mark, prev, &runs),
-            Record::Base {
+            Record::Compacted {
                 term,
                 voted_for,
                 base,
             } => self
                 .vote(term, voted_for)
-                .and_then(|()| self.rebase(mark, base)),
+                .and_then(|()| self.compact(mark, base)),
+            Record::Installed {
+                term,
+                voted_for,
+                base,
+            } => self.vote(term, voted_for).and_then(|()| self.install(base)),
         };
         outcome.map_err(wrong)
     }
@@ -159,19 +164,28 @@ impl Replay {
         Ok(())
     }
 
-    fn rebase(&mut self, mark: Mark, base: Point) -> Result<(), &'static str> {
+    fn compact(&mut self, mark: Mark, base: Point) -> Result<(), &'static str> {
         self.based = true;
-        if !base.is_sane() {
-            return Err("a base that no member writes");
+        if self.log.ends_run(base) {
+            self.log.compact(base, mark);
+            return Ok(());
         }
-        if self.log.holds(base) && !self.log.ends_run(base) {
-            return Err("a base inside of a record");
+        if self.whole || !base.is_sane() {
+            return Err("what is forgotten was never there");
         }
-        if base.position >= self.log.base().position {
-            self.log.rebase(base, mark);
-        } else if self.whole {
-            return Err("the log's base goes back");
+        // Further back than the records reach: they begin behind a later compaction.
+        if base.position > self.log.base().position {
+            self.log = Log::new(base);
         }
+        Ok(())
+    }
+
+    fn install(&mut self, base: Point) -> Result<(), &'static str> {
+        self.based = true;
+        if !base.is_sane() || (self.whole && base.position <= self.log.base().position) {
+            return Err("a snapshot that adds nothing");
+        }
+        self.log = Log::new(base);
         Ok(())
     }
 
@@ -192,16 +206,15 @@ impl Replay {
 }
 
 impl Raft {
-    /// Writes down where the log begins, with term and vote, so that older records can go once it is durable.
-    pub(crate) fn write_base(&mut self, out: &mut Out) {
-        let record = Record::Base {
+    /// Writes down that the log was dropped and begins behind a snapshot: every older record can go.
+    pub(crate) fn write_installed(&mut self, out: &mut Out) {
+        let record = Record::Installed {
             term: self.hard.term,
             voted_for: self.hard.vote,
             base: self.log.base(),
         };
         let mark = self.disk.persist(record, out);
-        let below = self.log.oldest_mark().unwrap_or(mark).min(mark);
-        self.disk.reclaim(mark, below);
+        self.disk.reclaim(mark, mark);
         self.snapshots.unwritten = false;
     }
 
@@ -209,9 +222,17 @@ impl Raft {
     pub(crate) fn on_compact(&mut self, upto: Position, snapshot: SnapshotMeta, out: &mut Out) {
         self.snapshots.learn(snapshot);
         let base = self.log.compactable(upto.min(snapshot.position));
-        if base.position > self.log.base().position {
-            self.log.rebase(base, self.disk.next());
-            self.write_base(out);
+        if base.position == self.log.base().position {
+            return;
         }
+        let record = Record::Compacted {
+            term: self.hard.term,
+            voted_for: self.hard.vote,
+            base,
+        };
+        let mark = self.disk.persist(record, out);
+        self.log.compact(base, mark);
+        let below = self.log.oldest_mark().unwrap_or(mark);
+        self.disk.reclaim(mark, below);
     }
 }

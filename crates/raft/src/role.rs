@@ -125,7 +125,7 @@ impl Raft {
         });
         let before = core::mem::replace(&mut self.role, next);
         if !matches!(before, Role::Follower(_)) || leader.is_some() {
-            self.restart_timer(now);
+            self.await_leader(now);
         }
         if let Role::Leader(leader) = before {
             let why = self.not_leader();
@@ -142,7 +142,7 @@ impl Raft {
             "a leader steps down first"
         );
         assert!(self.may_campaign(), "no vote or no room");
-        self.restart_timer(now);
+        self.timer.restart(now, self.config.election_timeout);
         self.role = Role::PreCandidate(Ballots::default());
         let (term, last) = (self.hard.term, self.log.last());
         self.ask_voters(&Message::PreVote { term, last }, out);
@@ -155,7 +155,7 @@ impl Raft {
             matches!(self.role, Role::PreCandidate(_)),
             "pre-vote comes first"
         );
-        self.restart_timer(now);
+        self.timer.restart(now, self.config.election_timeout);
         self.role = Role::Candidate(Ballots::default());
         self.promise(self.hard.term.next(), Some(self.config.id), out);
         let (term, last) = (self.hard.term, self.log.last());
@@ -231,7 +231,8 @@ impl Raft {
         }
     }
 
-    pub(crate) fn restart_timer(&mut self, now: Instant) {
+    /// Waits anew for a leader. Who is a quorum by itself has none to wait for.
+    pub(crate) fn await_leader(&mut self, now: Instant) {
         let least = if self.roster.decides_alone(self.config.id) {
             Duration::ZERO
         } else {
