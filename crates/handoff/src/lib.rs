@@ -1,4 +1,51 @@
-//! Hand-made hand-overs of work between threads, checked with loom.
+//! Hand-overs of work between threads and tasks, where the ones in tokio and std cost more.
+//!
+//! A member's core runs as one task. Two things reach it from elsewhere, and for each there is one piece:
+//!
+//! - [`batch_queue`]: clients and socket readers hand it work. Many push, one takes, and it takes all that
+//!   is queued in one swap. Bounded by weight; closes from either side.
+//! - [`watermark`]: the journal thread tells it how far the disk has come. One number that only rises, and
+//!   an end that tells an orderly close from a failure.
+//!
+//! Neither knows tokio: both wait through a [`Waker`](std::task::Waker) and run under any executor.
+//!
+//! # How they are made
+//!
+//! Each is one mutex around plain data, and the sleeper's waker lies under that same mutex. "There is
+//! nothing" and "wake me when there is" are then a single step, which leaves no gap for a wake-up to
+//! fall into. A waker is taken out under the lock and woken or dropped after it. There is no unsafe
+//! code and no atomic ordering to argue about. `tests/loom_*.rs` run both through every interleaving with
+//! up to three (queue) or four (watermark) preemptions.
+//!
+//! # What they gain
+//!
+//! Time of the other divided by time of ours, from one quiet run of `cargo bench -p quorate-benches
+//! --bench handoff` on a virtual machine with 2 shared cores (32-byte items, room for 4096). Repeat runs
+//! there differ by a fifth, more with four producers, so read nothing into less than that.
+//!
+//! | batch queue | ours | tokio `mpsc` bounded | tokio `mpsc` unbounded | std `sync_channel` |
+//! |---|---|---|---|---|
+//! | one producer task | 27 ns an item | × 2.7 | × 1.9 | × 1.4 |
+//! | four producer tasks | 76 ns an item | × 1.9 | × 1.4 | **× 0.8** |
+//! | no contention, 64 a turn | 17 ns an item | × 2.3 | × 1.1 | |
+//! | two sleeping tasks, round trip | 243 ns | × 1.6 | × 1.2 | |
+//!
+//! | watermark | ours | tokio `watch` |
+//! |---|---|---|
+//! | publish, then look | 15 ns | × 5.3 |
+//! | thread wakes a sleeping task | 26 µs | × 1.0 |
+//!
+//! tokio's channels are drained with `recv_many`. The fair rival is the bounded one; the unbounded one is
+//! shown although a member may not use it. std's channel runs on threads at both ends, because no task can
+//! await it: it is the faster one for four threads that feed a thread.
+//!
+//! Where a task has to be woken from another core, that wake-up is all the time there is, and neither piece
+//! helps: with one mark for each `fdatasync` the watermark saves nothing that can be felt. It is kept for
+//! journals that do not sync, and because an end that overtakes unseen marks on failure would have to be
+//! built on top of `watch` as well.
+//!
+//! For everything else use tokio's: `oneshot` for replies, `watch` for a status with many readers, a bounded
+//! `mpsc` where items come one at a time, or where waiting producers must be served in turn.
 #![forbid(unsafe_code)]
 
 mod batch;
