@@ -206,32 +206,41 @@ fn w6_recovery_that_crashes_at_any_call_leaves_what_recovery_needs() {
     }
 }
 
+/// Starts with this incarnation, for a directory that may be new.
+fn start(disk: &MemDisk, incarnation: u64) -> Result<(Incarnation, bool), JournalError> {
+    let who = Identity {
+        fresh: Some(Incarnation(incarnation)),
+        ..identity()
+    };
+    let (_, recovery) = Journal::open(disk.clone(), who, config(Durability::Fsync))?;
+    Ok((recovery.incarnation, recovery.is_new))
+}
+
 #[test]
-fn w6_a_first_start_that_crashes_is_followed_by_one_with_another_incarnation() {
+fn w6_first_starts_that_crash_again_and_again_are_followed_by_one_that_does_not() {
     for n in 1.. {
-        let disk = MemDisk::new();
-        disk.fail_call(n, Fault::Crash);
-        if open(&disk).is_ok() {
+        let first = MemDisk::new();
+        first.fail_call(n, Fault::Crash);
+        if start(&first, 1).is_ok() {
             assert!(n > 10);
             break;
         }
-        for fate in fates(disk.unsynced(), n) {
-            let disk = disk.fork();
-            lose_power(&disk, &fate);
-            let other = Identity {
-                fresh: Some(Incarnation(98)),
-                ..identity()
-            };
-            let again = Journal::open(disk.clone(), other, config(Durability::Fsync));
-            let (mut journal, recovery) = again.unwrap_or_else(|e| panic!("call {n}: {e}"));
-            let expected = if recovery.is_new { 98 } else { 99 };
-            assert_eq!(recovery.incarnation, Incarnation(expected), "call {n}");
-            journal.append(&entry(1, 1, 10)).unwrap();
-            journal.sync().unwrap();
-            disk.power_loss(|| false);
-            let (_, recovery) = open(&disk).unwrap();
-            let found = (recovery.last, recovery.incarnation);
-            assert_eq!(found, (Mark(1), Incarnation(expected)));
+        lose_power(&first, &vec![true; first.unsynced()]);
+        for m in 1.. {
+            let second = first.fork();
+            second.fail_call(m, Fault::Crash);
+            if start(&second, 2).is_ok() {
+                break;
+            }
+            for fate in fates(second.unsynced(), m) {
+                let disk = second.fork();
+                lose_power(&disk, &fate);
+                let third = start(&disk, 3);
+                let (incarnation, is_new) = third.unwrap_or_else(|e| panic!("{n}, {m}: {e}"));
+                assert_eq!(is_new, incarnation == Incarnation(3), "{n}, {m}");
+                disk.power_loss(|| false);
+                assert_eq!(start(&disk, 4).unwrap(), (incarnation, false));
+            }
         }
     }
 }
