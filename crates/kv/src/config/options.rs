@@ -24,13 +24,13 @@ pub struct Options {
     #[arg(long, env = "QUORATE_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// This member's number in the cluster, from 1 [needed]
+    /// This member's number in the cluster, from 1 (needed)
     #[arg(long, env = "QUORATE_ID", value_name = "N")]
     pub id: Option<u64>,
     /// The cluster's number: members of others are refused [default: 1]
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "N")]
     pub cluster: Option<u64>,
-    /// Where journal and snapshots are kept [needed, but for --durability memory]
+    /// Where journal and snapshots are kept (needed, but for --durability memory)
     #[arg(long, env = "QUORATE_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Refuse to start as a new member in an empty directory: for members that have been here before

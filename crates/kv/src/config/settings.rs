@@ -55,7 +55,7 @@ impl Settings {
         within("id", id, 1, MEMBER_ID_MAX)?;
         let peer_addr = address("peer-addr", options.peer_addr.as_ref(), 18_000, id)?;
         let client_addr = address("client-addr", options.client_addr.as_ref(), 17_000, id)?;
-        if peer_addr == client_addr {
+        if peer_addr == client_addr && !client_addr.ends_with(":0") {
             return absurd("client-addr", &client_addr, "is also the peer-addr");
         }
         let peers = peers(options.peers.as_deref(), NodeId(id), &peer_addr)?;

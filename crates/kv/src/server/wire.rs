@@ -252,7 +252,7 @@ mod tests {
             assert_eq!(scan(input).as_ref(), Err(error), "{}", input.escape_ascii());
         }
         assert_eq!(
-            scan(&[b'a'; INLINE_BYTES_MAX]),
+            scan("a".repeat(INLINE_BYTES_MAX).as_bytes()),
             Err(ProtocolError::InlineTooLong)
         );
         let two = [&b"*2\r\n$500\r\n"[..], &[b'x'; 500], b"\r\n$500\r\n"].concat();

@@ -12,8 +12,10 @@ use bytes::Bytes;
 use quorate_core::{At, MalformedSnapshot, StateMachine, Timestamp};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+#[cfg(feature = "server")]
 pub(crate) use apply::parse_integer;
 pub use command::{Command, Expiry, Only, OnlyExpiry, Raw, Since};
+#[cfg(feature = "server")]
 pub(crate) use glob::matches;
 pub use reply::{Refusal, Reply};
 pub use snapshot::KvSnapshot;
