@@ -58,11 +58,22 @@ pub(crate) enum Task<P> {
 
 /// The core's side.
 pub(crate) struct Archive<P> {
+    /// Before `tasks`, whose end wakes the thread.
+    stopping: StopOnDrop,
     tasks: BatchSender<Task<P>>,
     waiting: Arc<Waiting>,
-    stopping: Arc<AtomicBool>,
     ended: oneshot::Receiver<()>,
     thread: JoinHandle<()>,
+}
+
+/// Ends the thread after the step it is in, however the core ends.
+#[derive(Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// What was pushed and is not carried out yet. The queue itself has no bound; this is it.
@@ -116,10 +127,12 @@ impl<P: SnapshotSource> Archive<P> {
     {
         let (tasks, receiver) = batch_queue(usize::MAX);
         let waiting = Arc::<Waiting>::default();
-        let stopping = Arc::new(AtomicBool::new(false));
+        let stopping = StopOnDrop::default();
         let (alive, ended) = oneshot::channel();
-        let (counted, stopped) = (Arc::clone(&waiting), Arc::clone(&stopping));
+        let (counted, stopped) = (Arc::clone(&waiting), Arc::clone(&stopping.0));
+        let span = tracing::Span::current();
         let run = move || {
+            let _entered = span.entered();
             let mut keeper = Keeper {
                 store,
                 tasks: receiver,
@@ -137,9 +150,9 @@ impl<P: SnapshotSource> Archive<P> {
             .name("quorate-archive".to_owned())
             .spawn(run)?;
         Ok(Self {
+            stopping,
             tasks,
             waiting,
-            stopping,
             ended,
             thread,
         })
@@ -166,7 +179,7 @@ impl<P: SnapshotSource> Archive<P> {
     /// Ends the thread after the step it is in; a snapshot that is not finished leaves nothing. The receiver of its
     /// notices must be closed before.
     pub(crate) async fn close(self) {
-        self.stopping.store(true, Ordering::Release);
+        drop(self.stopping);
         drop(self.tasks);
         let Err(_) = self.ended.await else { return };
         if self.thread.join().is_err() {

@@ -131,10 +131,7 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
                     self.moment.snapshot_failed_at = Some(retry);
                 }
                 Notice::Event(event) => {
-                    if let Event::Room { available } = event {
-                        self.moment.no_room = !available;
-                    }
-                    self.step(clock, event);
+                    self.on_event(clock, event);
                 }
                 Notice::Loaded(restored) => {
                     let position = restored.snapshot().map(|snapshot| snapshot.position.0);
@@ -146,6 +143,18 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         }
         self.scratch.notices = notices;
         Ok(())
+    }
+
+    fn on_event(&mut self, clock: Clock, event: Event<L::Message>) {
+        if let Event::Room { available } = event {
+            self.moment.no_room = !available;
+            if available {
+                tracing::info!("the disk has room again");
+            } else {
+                tracing::error!("the disk is full: no entries are taken until there is room");
+            }
+        }
+        self.step(clock, event);
     }
 
     /// Control first: entries may be many.

@@ -196,3 +196,113 @@ const fn lane_index(lane: Lane) -> usize {
         Lane::Bulk => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use bytes::Bytes;
+    use quorate_core::{Incarnation, Life, encode};
+    use quorate_raft::Message;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn received(lane: Lane, payload: Bytes) -> Received {
+        Received {
+            from: NodeId(2),
+            incarnation: Incarnation(1),
+            life: Life(1),
+            lane,
+            payload,
+        }
+    }
+
+    fn question(round: u64) -> Bytes {
+        encode(&Parcel::<Message>::ReadAt { round }).to_bytes()
+    }
+
+    fn narrow() -> (Arc<Door<Message>>, Hall<Message>) {
+        let limits = LaneLimits {
+            inbox_bytes_max: 400,
+            ..LaneLimits::CONTROL
+        };
+        door(&limits, &limits)
+    }
+
+    #[test]
+    fn a_full_queue_holds_up_its_lane_alone_and_taking_lets_it_go_on() {
+        let (door, mut hall) = narrow();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let context = &mut Context::from_waker(&waker);
+        let mut delivered = 0;
+        let mut slot = loop {
+            let mut slot = Some(received(Lane::Bulk, question(delivered)));
+            if door.poll_deliver(context, &mut slot).is_pending() {
+                break slot;
+            }
+            assert_eq!(slot, None, "taken");
+            delivered += 1;
+            assert!(delivered < 10, "400 bytes hold only so many");
+        };
+        assert!(slot.is_some(), "left where it was");
+        let mut control = Some(received(Lane::Control, question(99)));
+        assert!(door.poll_deliver(context, &mut control).is_ready());
+        let mut arrivals = Vec::new();
+        hall.take(Lane::Control, &mut arrivals);
+        assert_eq!(
+            woken.0.load(Ordering::Relaxed),
+            0,
+            "the other lane is full still"
+        );
+        hall.take(Lane::Bulk, &mut arrivals);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(door.poll_deliver(context, &mut slot).is_ready());
+        hall.take(Lane::Bulk, &mut arrivals);
+        let rounds = arrivals.iter().map(|(_, parcel)| match parcel {
+            Parcel::ReadAt { round } => *round,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(rounds.collect::<Vec<_>>(), [99, 0, 1, 2]);
+    }
+
+    #[test]
+    fn what_is_no_parcel_closes_the_connection_and_is_counted() {
+        let (door, hall) = narrow();
+        let context = &mut Context::from_waker(Waker::noop());
+        let cut = question(7).slice(..4);
+        for payload in [Bytes::new(), Bytes::from_static(&[0xff; 100]), cut] {
+            let mut slot = Some(received(Lane::Control, payload));
+            let broken = Poll::Ready(ControlFlow::Break(()));
+            assert_eq!(door.poll_deliver(context, &mut slot), broken);
+        }
+        assert_eq!(hall.malformed(), 3);
+    }
+
+    #[test]
+    fn a_core_that_is_gone_lets_waiting_readers_go() {
+        let (door, mut hall) = narrow();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let context = &mut Context::from_waker(&waker);
+        let mut slot = None;
+        while slot.is_none() {
+            slot = Some(received(Lane::Bulk, question(1)));
+            let _ = door.poll_deliver(context, &mut slot);
+        }
+        hall.close();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        let broken = Poll::Ready(ControlFlow::Break(()));
+        assert_eq!(door.poll_deliver(context, &mut slot), broken);
+    }
+}

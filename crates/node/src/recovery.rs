@@ -64,7 +64,7 @@ where
     let log = restore_log::<D, L>(config, log, &clocks, opened.as_ref(), found.newest)?;
     let mut limits = config.replica.clone();
     (limits.id, limits.life) = (config.id, life);
-    say(config, opened.as_ref(), found.newest);
+    say(opened.as_ref(), found.newest);
     Ok(Recovered {
         name: Name {
             id: config.id,
@@ -146,11 +146,10 @@ pub(crate) fn fresh_incarnation() -> Incarnation {
     Incarnation(RandomState::new().hash_one(unix_time()))
 }
 
-fn say<D: Disk>(config: &NodeConfig, opened: Option<&Opened<D>>, snapshot: Option<SnapshotMeta>) {
-    let member = config.id;
+fn say<D: Disk>(opened: Option<&Opened<D>>, snapshot: Option<SnapshotMeta>) {
     let position = snapshot.map(|snapshot| snapshot.position.0);
     let Some((_, recovery)) = opened else {
-        tracing::info!(%member, "starts without a journal: what it learns is gone when it ends");
+        tracing::info!("starts without a journal: what it learns is gone when it ends");
         return;
     };
     let Recovery {
@@ -161,7 +160,7 @@ fn say<D: Disk>(config: &NodeConfig, opened: Option<&Opened<D>>, snapshot: Optio
         cut,
         ..
     } = recovery;
-    tracing::info!(%member, %life, is_new, %first, %last, snapshot = position, "recovered");
+    tracing::info!(%life, is_new, %first, %last, snapshot = position, "recovered");
     for Cut {
         file,
         offset,
@@ -170,7 +169,10 @@ fn say<D: Disk>(config: &NodeConfig, opened: Option<&Opened<D>>, snapshot: Optio
     } in cut
     {
         tracing::warn!(
-            %member, file, offset, bytes, records,
+            file,
+            offset,
+            bytes,
+            records,
             "cut a torn tail: writes that were never acknowledged"
         );
     }

@@ -10,6 +10,7 @@ use quorate_transport::{Config as TransportConfig, Transport};
 use tokio::sync::watch;
 use tokio::task::{self, JoinHandle};
 use tokio::time::timeout;
+use tracing::{Instrument, Span};
 
 use crate::archive::Archive;
 use crate::clock::{Alarm, Clocks};
@@ -51,11 +52,14 @@ impl<S: StateMachine> Node<S> {
         L::Config: Send + 'static,
     {
         config.check()?;
+        let span = member_span(&config);
         if config.journal.durability == Durability::Memory {
-            return launch::<_, L, S, _>(|| Ok(MemDisk::new()), config, log, empty).await;
+            let launched = launch::<_, L, S, _>(|| Ok(MemDisk::new()), config, log, empty);
+            return launched.instrument(span).await;
         }
         let dir = config.data_dir.clone();
-        launch::<_, L, S, _>(move || FileDisk::open(dir), config, log, empty).await
+        let launched = launch::<_, L, S, _>(move || FileDisk::open(dir), config, log, empty);
+        launched.instrument(span).await
     }
 
     /// As [`Node::start`], on any [`Disk`]: how a test sees to it that the disk fails. `config.data_dir` only names
@@ -73,8 +77,16 @@ impl<S: StateMachine> Node<S> {
         L::Config: Send + 'static,
     {
         config.check()?;
-        launch::<_, L, S, _>(|| Ok(disk), config, log, empty).await
+        let span = member_span(&config);
+        launch::<_, L, S, _>(|| Ok(disk), config, log, empty)
+            .instrument(span)
+            .await
     }
+}
+
+/// What all that a member says in its tasks and threads stands under.
+fn member_span(config: &NodeConfig) -> Span {
+    tracing::info_span!("member", id = %config.id)
 }
 
 async fn launch<D, L, S, F>(
@@ -93,7 +105,9 @@ where
 {
     let clocks = Clocks::new();
     let seed = Seed { log, empty, clocks };
+    let span = Span::current();
     let recovering = task::spawn_blocking(move || {
+        let _entered = span.entered();
         let recovered = recover::<D, L, S, F>(open()?, &config, seed)?;
         Ok::<_, StartError>((recovered, config))
     });
@@ -105,8 +119,8 @@ where
     let bound = Transport::bind_with(transport_config(&config, recovered.name), door).await?;
     match assemble(recovered, &config, clocks, hall, bound.clone()) {
         Ok((core, node, ended)) => {
-            let core = task::spawn(work(core));
-            task::spawn(see_to_the_end(core, bound, ended));
+            let core = task::spawn(work(core).in_current_span());
+            task::spawn(see_to_the_end(core, bound, ended).in_current_span());
             Ok(node)
         }
         Err(error) => {

@@ -113,7 +113,7 @@ impl Board {
         let before = *self.leadership.borrow();
         if before != now {
             self.leader_changes += 1;
-            say(status.id, before, now);
+            say(before, now);
             self.leadership.send_replace(now);
         }
         status.leader_changes = self.leader_changes;
@@ -127,7 +127,7 @@ impl Board {
     }
 }
 
-fn say(member: NodeId, before: Leadership, now: Leadership) {
+fn say(before: Leadership, now: Leadership) {
     let Leadership {
         role,
         epoch,
@@ -135,8 +135,8 @@ fn say(member: NodeId, before: Leadership, now: Leadership) {
     } = now;
     let leader = leader.map(NodeId::get);
     if before.role == role {
-        tracing::debug!(%member, %role, %epoch, leader, "leadership changed");
+        tracing::debug!(%role, %epoch, leader, "leadership changed");
     } else {
-        tracing::info!(%member, %role, %epoch, leader, "role changed");
+        tracing::info!(%role, %epoch, leader, "role changed");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quorate_core::{ClusterId, Failure, Incarnation, Mark, NodeId, ReadLevel};
 use quorate_journal::{Entry, Fault, FileDisk, Identity, Journal, JournalError, MemDisk};
-use quorate_node::{Node, StartError};
+use quorate_node::{Node, StartError, Stopped};
 use quorate_raft::Raft;
 use smallvec::SmallVec;
 use tokio::time::timeout;
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::harness::{
     Cluster, Counters, Member, count, increment, increment_surely, status, until, within,
 };
+use crate::hooked::HookedDisk;
 
 /// Moves a member that was stopped to a disk in memory.
 async fn start_on(cluster: &mut Cluster, id: NodeId, disk: &MemDisk) -> Member {
@@ -175,6 +176,28 @@ async fn a_snapshot_that_cannot_be_written_for_want_of_room_is_tried_again() {
     })
     .await;
     cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_under_a_snapshot_ends_the_member_with_code_74() {
+    let mut cluster = Cluster::start_tuned(0, |config, _| {
+        config.replica.snapshot_every_bytes = 32 << 10;
+    })
+    .await;
+    cluster.set_voters(1);
+    let disk = HookedDisk::default();
+    let (config, raft) = cluster.configs(NodeId(1));
+    let only = Node::start_on::<_, Raft>(disk.clone(), config, raft, Counters::default);
+    let only = only.await.unwrap();
+    increment(&only, "a").await.unwrap();
+    disk.spoil_snapshots();
+    let filler = Bytes::from(vec![b'x'; 4 << 10]);
+    while let Ok(applied) = within(only.propose(filler.clone())).await {
+        assert!(applied.reply < 100, "its snapshot was due long ago");
+    }
+    let stopped = within(only.stopped()).await;
+    assert!(matches!(stopped, Stopped::Snapshots(_)), "{stopped}");
+    assert_eq!(stopped.exit_code(), 74);
 }
 
 #[tokio::test]

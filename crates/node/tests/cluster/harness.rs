@@ -17,8 +17,10 @@ use tokio::time::{sleep, timeout};
 /// How long a cluster on this machine may take for anything before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Counters by name, and bytes to make the state as large as a test wants. A command is a name; it counts one up
-/// and answers the new count.
+/// The counter that takes two milliseconds to count up.
+pub(crate) const SLOW: &[u8] = b"slow";
+
+/// Counters by name. A command is a name; it counts one up and answers the new count.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     counts: BTreeMap<Bytes, u64>,
@@ -40,6 +42,9 @@ impl StateMachine for Counters {
     type Snapshot = Copied;
 
     fn apply(&mut self, at: At, command: &[u8]) -> u64 {
+        if command == SLOW {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let count = self
             .counts
             .entry(Bytes::copy_from_slice(command))

@@ -4,6 +4,7 @@
 mod crash;
 mod disk;
 mod harness;
+mod hooked;
 mod limits;
 mod snapshots;
 mod stopping;
