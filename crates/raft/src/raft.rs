@@ -35,6 +35,8 @@ pub(crate) struct HardState {
     pub(crate) vote: Option<NodeId>,
     /// The record that holds them.
     pub(crate) mark: Mark,
+    /// The first record of this term: the vote may follow later, in a record of its own.
+    pub(crate) entered: Mark,
     /// The last term that is on disk, and so may be spoken of.
     pub(crate) spoken: Term,
 }
@@ -74,18 +76,16 @@ impl Raft {
 
     /// `RELIABILITY` D1: whatever is promised is on disk.
     fn assert_kept(&self, to: NodeId, message: &Message) {
-        assert!(
-            self.hard.mark <= self.disk.durable(),
-            "term and vote are on disk"
-        );
+        let durable = self.disk.durable();
+        assert!(self.hard.entered <= durable, "the term is on disk");
+        let voted = self.hard.vote.filter(|_| self.hard.mark <= durable);
         match message {
             Message::VoteReply { granted: true, .. } => {
-                assert_eq!(self.hard.vote, Some(to), "the vote is the asker's");
+                assert_eq!(voted, Some(to), "the vote is on disk");
             }
-            Message::RequestVote { term, .. } => assert!(
-                *term == self.hard.term && self.hard.vote == Some(self.config.id),
-                "a candidate votes for itself"
-            ),
+            Message::RequestVote { .. } => {
+                assert_eq!(voted, Some(self.config.id), "the own vote is on disk");
+            }
             Message::Accepted { matched, .. } | Message::HeartbeatReply { matched, .. } => {
                 assert!(
                     *matched <= self.log.durable(),
@@ -186,7 +186,7 @@ impl Raft {
 
     fn on_durable(&mut self, now: Instant, upto: Mark, out: &mut Out) {
         self.disk.on_durable(upto, out);
-        if self.hard.mark <= self.disk.durable() {
+        if self.hard.entered <= self.disk.durable() {
             self.hard.spoken = self.hard.term;
         }
         let grown = self.log.on_durable(self.disk.durable());

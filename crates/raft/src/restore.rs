@@ -95,6 +95,7 @@ impl Replay {
                 term: Term::ZERO,
                 vote: None,
                 mark: Mark::ZERO,
+                entered: Mark::ZERO,
                 spoken: Term::ZERO,
             },
             log: Log::new(Point::START),

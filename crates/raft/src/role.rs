@@ -207,6 +207,7 @@ impl Raft {
         let mark = self.disk.persist(record, out);
         if term > self.hard.term {
             self.disk.silence();
+            self.hard.entered = mark;
         }
         (self.hard.term, self.hard.vote, self.hard.mark) = (term, vote, mark);
     }
