@@ -10,7 +10,7 @@ use std::rc::Rc;
 use quorate_core::Rng;
 use quorate_journal::{Disk, DiskFile};
 
-pub(crate) use medium::Survival;
+pub use medium::Survival;
 use medium::{Fate, Medium};
 
 /// What happens in one call to the disk.

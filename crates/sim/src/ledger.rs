@@ -62,6 +62,18 @@ impl Default for Ledger {
     }
 }
 
+impl Ledger {
+    /// The ledger of a seed: few keys or several, many reads or few, small commands or larger ones.
+    pub fn drawn(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x6c65_6467);
+        Self {
+            keys: 1 + rng.below(3) as u8,
+            reads: [10, 40, 80][rng.below(3) as usize],
+            filling: [0, 64, 400][rng.below(3) as usize],
+        }
+    }
+}
+
 impl Workload for Ledger {
     type Machine = LedgerMachine;
     type Input = Entry;

@@ -18,8 +18,23 @@ pub trait Protocol {
     /// What a record says, in the checkers' terms.
     fn remembered(&self, record: &<Self::Log as ReplicatedLog>::Record) -> Vec<Remembered>;
 
-    /// What a message says, in the checkers' terms: what its sender must have on disk, and what it must be true of.
-    fn claims(&self, message: &<Self::Log as ReplicatedLog>::Message) -> Vec<Claim>;
+    /// What a message says, in the checkers' terms: what its sender must have on disk.
+    fn claims(
+        &self,
+        from: NodeId,
+        to: NodeId,
+        message: &<Self::Log as ReplicatedLog>::Message,
+    ) -> Vec<Claim>;
+
+    /// The rare state that this message shows to have been reached, if it does: one of [`rare`](Self::rare).
+    fn mark(&self, _message: &<Self::Log as ReplicatedLog>::Message) -> Option<&'static str> {
+        None
+    }
+
+    /// The rare states that a campaign has to reach.
+    fn rare(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// A message for people, in a few words.
     fn describe(&self, message: &<Self::Log as ReplicatedLog>::Message) -> String;
@@ -105,13 +120,4 @@ pub enum Claim {
     },
     /// Its sender leads this epoch.
     Leads(Epoch),
-    /// There is an entry of this epoch at this position: the same wherever it is claimed.
-    Entries {
-        /// The position before the first.
-        after: Position,
-        /// The epoch of the entry there.
-        epoch: Epoch,
-        /// Consecutive batches with the epochs in which they were proposed.
-        runs: Vec<(Epoch, Batch)>,
-    },
 }

@@ -1,7 +1,7 @@
 //! Raft, as the simulator sees it.
 
 use quorate_core::{Limit, NodeId};
-use quorate_raft::{Append, Message, Raft, RaftConfig, Record};
+use quorate_raft::{Message, Raft, RaftConfig, Record};
 use quorate_sim::{Claim, Member, Protocol, Remembered};
 
 /// Raft with the limits drawn for a run.
@@ -54,29 +54,47 @@ impl Protocol for RaftProtocol {
         }
     }
 
-    fn claims(&self, message: &Message) -> Vec<Claim> {
+    fn claims(&self, from: NodeId, to: NodeId, message: &Message) -> Vec<Claim> {
         let epoch = message.term().epoch();
-        let mut claims = vec![Claim::Epoch(epoch)];
-        match message {
-            Message::PreVote { .. } | Message::PreVoteReply { .. } | Message::NewTerm { .. } => {}
-            // That the candidate's own vote is on disk is the claim of its epoch; its name is not in the message.
-            Message::RequestVote { .. } | Message::VoteReply { .. } | Message::Rejected { .. } => {}
-            Message::Append(Append { prev, runs, .. }) => {
-                claims.push(Claim::Leads(epoch));
-                claims.push(Claim::Entries {
-                    after: prev.position,
-                    epoch: prev.term.epoch(),
-                    runs: runs.iter().map(|run| (run.term.epoch(), run.batch.clone())).collect(),
-                });
-            }
+        let claim = match message {
+            // Answers to a pre-vote and to what is stale promise nothing but their term.
+            Message::PreVote { .. }
+            | Message::PreVoteReply { .. }
+            | Message::VoteReply { granted: false, .. }
+            | Message::Rejected { .. }
+            | Message::NewTerm { .. } => return vec![Claim::Epoch(epoch)],
+            Message::RequestVote { .. } => Claim::Vote { epoch, vote: from },
+            Message::VoteReply { granted: true, .. } => Claim::Vote { epoch, vote: to },
             Message::Accepted { matched, .. } | Message::HeartbeatReply { matched, .. } => {
-                claims.push(Claim::Holds { upto: *matched });
+                Claim::Holds { upto: *matched }
             }
-            Message::Heartbeat { .. } | Message::Commit { .. } | Message::Snapshot { .. } => {
-                claims.push(Claim::Leads(epoch));
-            }
+            Message::Append(_)
+            | Message::Heartbeat { .. }
+            | Message::Commit { .. }
+            | Message::Snapshot { .. } => Claim::Leads(epoch),
+        };
+        vec![Claim::Epoch(epoch), claim]
+    }
+
+    fn mark(&self, message: &Message) -> Option<&'static str> {
+        match message {
+            Message::Rejected { .. } => Some("raft: a log did not fit"),
+            Message::Snapshot { .. } => Some("raft: a snapshot was offered"),
+            Message::VoteReply { granted: false, .. } => Some("raft: a vote was refused"),
+            Message::PreVoteReply { granted: false, .. } => Some("raft: a pre-vote was refused"),
+            Message::NewTerm { .. } => Some("raft: a deposed leader was told so"),
+            _ => None,
         }
-        claims
+    }
+
+    fn rare(&self) -> &'static [&'static str] {
+        &[
+            "raft: a log did not fit",
+            "raft: a snapshot was offered",
+            "raft: a vote was refused",
+            "raft: a pre-vote was refused",
+            "raft: a deposed leader was told so",
+        ]
     }
 
     fn describe(&self, message: &Message) -> String {

@@ -1,0 +1,223 @@
+//! The simulator's command line.
+//!
+//! ```text
+//! cargo run --release -p quorate-sim --example sim -- --seeds 1000
+//! cargo run --release -p quorate-sim --example sim -- --replay 42 --trace
+//! ```
+
+mod raft;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, ValueEnum};
+use quorate_sim::{Campaign, Ledger, Options, Plan, Protocol, Report, Summary, run, shrink, space_time};
+
+/// Runs replicated logs under faults, one seed a run.
+#[derive(Parser)]
+struct Arguments {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Only this seed: the same as `--from SEED --seeds 1`.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Which log.
+    #[arg(long, value_enum, default_value_t = Log::Raft)]
+    log: Log,
+    /// How many members; drawn for each seed if not given.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=7))]
+    nodes: Option<u8>,
+    /// Minutes of virtual time that faults go on in each run; drawn if not given.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Runs this seed again, minimises its faults and says what happened.
+    #[arg(long)]
+    replay: Option<u64>,
+    /// With `--replay`: only these faults, by their number in the plan.
+    #[arg(long, value_delimiter = ',')]
+    keep: Option<Vec<usize>>,
+    /// With `--replay`: prints the whole trace.
+    #[arg(long)]
+    trace: bool,
+    /// With `--replay`: draws the last rows of the trace into this file.
+    #[arg(long)]
+    svg: Option<std::path::PathBuf>,
+    /// How many runs at once; all cores if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Lets disks decay beyond what a cluster can survive: it may stop then, but not lie.
+    #[arg(long)]
+    unsafe_disks: bool,
+    /// Ends after so many failures.
+    #[arg(long, default_value_t = 5)]
+    failures: usize,
+    /// Prints only seed and hash of each run: what two builds have to agree in.
+    #[arg(long)]
+    hashes: bool,
+    /// A rare state that was never reached is a failure.
+    #[arg(long)]
+    coverage: bool,
+}
+
+/// The logs there are.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Log {
+    /// Raft.
+    Raft,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.log {
+        Log::Raft => start(&arguments, &raft::RaftProtocol),
+    }
+}
+
+fn start<P: Protocol + Sync>(arguments: &Arguments, protocol: &P) -> ExitCode {
+    let options = Options {
+        members: arguments.nodes.map(usize::from),
+        lasts: arguments.minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes)),
+        unsafe_disks: arguments.unsafe_disks,
+    };
+    if let Some(seed) = arguments.replay {
+        return replay(arguments, protocol, &options, seed);
+    }
+    // A run that fails by a panic says so in its report.
+    std::panic::set_hook(Box::new(|_| {}));
+    if arguments.hashes {
+        return hashes(arguments, protocol, &options);
+    }
+    campaign(arguments, protocol, options)
+}
+
+fn hashes<P: Protocol>(arguments: &Arguments, protocol: &P, options: &Options) -> ExitCode {
+    for seed in arguments.from..arguments.from + arguments.seeds {
+        let report = run(protocol, &Ledger::drawn(seed), &Plan::draw(seed, options), false);
+        println!("{seed} {:016x} {}", report.hash, report.events);
+    }
+    ExitCode::SUCCESS
+}
+
+fn campaign<P: Protocol + Sync>(
+    arguments: &Arguments,
+    protocol: &P,
+    options: Options,
+) -> ExitCode {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let campaign = Campaign {
+        from: arguments.seed.unwrap_or(arguments.from),
+        seeds: if arguments.seed.is_some() { 1 } else { arguments.seeds },
+        jobs: arguments.jobs.unwrap_or(cores),
+        options,
+        failures_max: arguments.failures,
+    };
+    let started = Instant::now();
+    let shows = std::io::stderr().is_terminal();
+    let summary = campaign.run(protocol, Ledger::drawn, |summary| {
+        if shows && summary.seeds % 20 == 0 {
+            eprint!("\r{}", pace(summary, started.elapsed()));
+        }
+    });
+    if shows {
+        eprintln!();
+    }
+    println!("{}", pace(&summary, started.elapsed()));
+    for (mark, seeds) in &summary.marks {
+        println!("{seeds:>8} seeds: {mark}");
+    }
+    let missed = summary.missed(protocol);
+    for mark in &missed {
+        println!("   never: {mark}");
+    }
+    for failure in &summary.failures {
+        println!("{}", told(failure, arguments));
+    }
+    let failed = !summary.failures.is_empty() || (arguments.coverage && !missed.is_empty());
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn pace(summary: &Summary, taken: Duration) -> String {
+    let seconds = taken.as_secs_f64().max(1e-9);
+    format!(
+        "{} seeds, {:.1} seeds/s, {:.2} simulated hours, {:.0} simulated seconds a second, \
+         {:.2} M events, {} requests, {} commands chosen, {} failures",
+        summary.seeds,
+        summary.seeds as f64 / seconds,
+        summary.simulated.as_secs_f64() / 3_600.0,
+        summary.simulated.as_secs_f64() / seconds,
+        summary.events as f64 / 1e6,
+        summary.requests,
+        summary.committed,
+        summary.failures.len()
+    )
+}
+
+/// What failed, and the line that runs it again.
+fn told(report: &Report, arguments: &Arguments) -> String {
+    let violation = report.violation.as_ref().expect("only failures are told");
+    let mut line = format!("--replay {}", report.seed);
+    if let Some(nodes) = arguments.nodes {
+        line += &format!(" --nodes {nodes}");
+    }
+    if let Some(minutes) = arguments.minutes {
+        line += &format!(" --minutes {minutes}");
+    }
+    if arguments.unsafe_disks {
+        line += " --unsafe-disks";
+    }
+    format!(
+        "FAILED seed {} after {:.3} s: {violation}\n  \
+         cargo run --release -p quorate-sim --example sim -- {line}",
+        report.seed,
+        report.simulated.as_secs_f64()
+    )
+}
+
+fn replay<P: Protocol>(
+    arguments: &Arguments,
+    protocol: &P,
+    options: &Options,
+    seed: u64,
+) -> ExitCode {
+    let workload = Ledger::drawn(seed);
+    let whole = Plan::draw(seed, options);
+    let mut kept: Vec<usize> = (0..whole.faults.len()).collect();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    if let Some(keep) = &arguments.keep {
+        kept.clone_from(keep);
+    } else {
+        let report = run(protocol, &workload, &whole, false);
+        if report.violation.is_some() {
+            kept = shrink(protocol, &workload, &whole, &report, 300);
+        }
+    }
+    std::panic::set_hook(hook);
+    let plan = whole.keeping(&kept);
+    let report = run(protocol, &workload, &plan, true);
+    println!("{} members, {:?}\n{:?}\n{:?}\n{:?}", plan.members, plan.limits, plan.around, plan.network, plan.clients);
+    let numbers: Vec<String> = kept.iter().map(ToString::to_string).collect();
+    println!("faults {} (--keep {}):", kept.len(), numbers.join(","));
+    plan.faults.iter().for_each(|fault| println!("  {fault}"));
+    println!("healed at {}, core {:07b}", plan.heals, plan.core);
+    if arguments.trace {
+        report.lines.iter().for_each(|line| println!("{line}"));
+    }
+    if let Some(path) = &arguments.svg {
+        let last = &report.lines[report.lines.len().saturating_sub(400)..];
+        if let Err(error) = std::fs::write(path, space_time(last, plan.members)) {
+            eprintln!("{}: {error}", path.display());
+        }
+    }
+    println!("{} events, hash {:016x}, {:.3} s", report.events, report.hash, report.simulated.as_secs_f64());
+    if report.violation.is_some() {
+        println!("{}", told(&report, arguments));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,121 @@
+//! Many seeds, over all cores; each run stays on one thread.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::{Options, Plan, Protocol, Report, Workload, run};
+
+/// Rare states that every campaign of a thousand seeds and more has to reach, whatever the protocol.
+pub const RARE: &[&str] = &[
+    "a client was refused: no leader",
+    "a client was refused: overloaded",
+    "a client was told that the outcome is unknown",
+    "a disk is full",
+    "a disk that decayed was refused",
+    "a full disk has room again",
+    "a member started from a snapshot",
+    "a member stopped because its disk failed",
+    "a message of a past life arrived",
+    "a snapshot was fetched",
+    "a snapshot was installed",
+    "a torn tail was cut",
+    "a wiped disk was refused",
+    "power was lost in a call",
+    "power was lost in a recovery",
+];
+
+/// Which seeds, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Campaign {
+    /// The first seed.
+    pub from: u64,
+    /// How many.
+    pub seeds: u64,
+    /// How many at once.
+    pub jobs: usize,
+    /// What is not drawn.
+    pub options: Options,
+    /// Stop after so many failures.
+    pub failures_max: usize,
+}
+
+/// What a campaign came to.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Seeds that ran.
+    pub seeds: u64,
+    /// Virtual time of all of them.
+    pub simulated: Duration,
+    /// Happenings of all of them.
+    pub events: u64,
+    /// Requests of clients.
+    pub requests: u64,
+    /// Positions chosen.
+    pub committed: u64,
+    /// In how many seeds each rare state was reached.
+    pub marks: BTreeMap<&'static str, u64>,
+    /// Runs that failed, by seed.
+    pub failures: Vec<Report>,
+}
+
+impl Summary {
+    /// The rare states that were never reached.
+    pub fn missed<P: Protocol>(&self, protocol: &P) -> Vec<&'static str> {
+        let all = RARE.iter().chain(protocol.rare());
+        all.filter(|mark| !self.marks.contains_key(*mark)).copied().collect()
+    }
+
+    fn add(&mut self, report: Report) {
+        self.seeds += 1;
+        self.simulated += report.simulated;
+        self.events += report.events;
+        self.requests += report.requests;
+        self.committed += report.committed;
+        for mark in &report.marks {
+            *self.marks.entry(mark).or_default() += 1;
+        }
+        if report.violation.is_some() {
+            self.failures.push(report);
+            self.failures.sort_by_key(|failure| failure.seed);
+        }
+    }
+}
+
+impl Campaign {
+    /// Runs all seeds. `workload` gives the workload of a seed; `progress` is told now and then.
+    pub fn run<P: Protocol + Sync, W: Workload>(
+        &self,
+        protocol: &P,
+        workload: impl Fn(u64) -> W + Sync,
+        progress: impl Fn(&Summary) + Sync,
+    ) -> Summary {
+        let next = AtomicU64::new(self.from);
+        let stop = AtomicBool::new(false);
+        let summary = Mutex::new(Summary::default());
+        let work = || {
+            while !stop.load(Ordering::Relaxed) {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= self.from.saturating_add(self.seeds) {
+                    break;
+                }
+                let plan = Plan::draw(seed, &self.options);
+                let report = run(protocol, &workload(seed), &plan, false);
+                let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+                summary.add(report);
+                progress(&summary);
+                if summary.failures.len() >= self.failures_max {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.max(1) {
+                scope.spawn(work);
+            }
+        });
+        summary.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}

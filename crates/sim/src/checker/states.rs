@@ -1,0 +1,100 @@
+//! What members show of themselves: positions in order and monotone, one leader an epoch, equal states.
+
+use std::collections::{BTreeMap, HashMap};
+
+use quorate_core::{Epoch, Position, RoleKind, Status};
+
+use super::{Shown, Verdict, Violation};
+
+pub(super) struct States {
+    members: Vec<Seen>,
+    leaders: BTreeMap<Epoch, usize>,
+    /// The digest after applying a position. Only looked up.
+    digests: HashMap<Position, (u64, usize)>,
+}
+
+/// The highest that was seen of a member.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    /// Over all lives.
+    epoch: Epoch,
+    snapshot: Position,
+    compacted: Position,
+    /// In this life.
+    committed: Position,
+    applied: Position,
+}
+
+impl States {
+    pub(super) fn new(members: usize) -> Self {
+        Self {
+            members: vec![Seen::default(); members],
+            leaders: BTreeMap::new(),
+            digests: HashMap::new(),
+        }
+    }
+
+    pub(super) fn on_restart(&mut self, host: usize) {
+        let seen = &mut self.members[host];
+        (seen.committed, seen.applied) = (Position::ZERO, Position::ZERO);
+    }
+
+    pub(super) fn on_leader(&mut self, host: usize, epoch: Epoch) -> Verdict {
+        let first = *self.leaders.entry(epoch).or_insert(host);
+        if first != host {
+            let what = format!("members {} and {} lead {epoch}", first + 1, host + 1);
+            return Err(Violation::new("one leader a term (R1, B6, B7)", what));
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_state(&mut self, host: usize, shown: &Shown) -> Verdict {
+        let Shown { status, applied, snapshot, .. } = *shown;
+        if status.role == RoleKind::Leader {
+            self.on_leader(host, status.epoch)?;
+        }
+        let order = ordered(&status, applied, snapshot);
+        let seen = &mut self.members[host];
+        let monotone = status.epoch >= seen.epoch
+            && status.committed >= seen.committed
+            && status.compacted >= seen.compacted
+            && applied >= seen.applied
+            && snapshot >= seen.snapshot;
+        *seen = Seen {
+            epoch: seen.epoch.max(status.epoch),
+            snapshot,
+            compacted: status.compacted,
+            committed: status.committed,
+            applied,
+        };
+        if !order || !monotone {
+            let how = if order { "went back" } else { "are out of order" };
+            let what = format!("positions of member {} {how}: {shown:?}", host + 1);
+            return Err(Violation::new("positions are ordered and monotone (A4)", what));
+        }
+        self.on_digest(host, shown)
+    }
+
+    fn on_digest(&mut self, host: usize, shown: &Shown) -> Verdict {
+        let (digest, first) = *self.digests.entry(shown.applied).or_insert((shown.digest, host));
+        if digest != shown.digest {
+            let what = format!(
+                "members {} and {} differ after applying {}",
+                first + 1,
+                host + 1,
+                shown.applied
+            );
+            return Err(Violation::new("equal states at equal positions (A3)", what));
+        }
+        Ok(())
+    }
+}
+
+fn ordered(status: &Status, applied: Position, snapshot: Position) -> bool {
+    status.compacted <= snapshot
+        && snapshot <= applied.max(status.committed)
+        && applied <= status.committed
+        && status.compacted <= status.committed
+        && status.committed <= status.last
+        && status.durable <= status.last
+}

@@ -1,0 +1,132 @@
+//! The production way up: journal, newest snapshot, log, replica.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use quorate_core::{
+    ClusterId, Incarnation, Mark, Memory, NodeId, Replica, ReplicaConfig, ReplicatedLog,
+    RestoreError, Restored, StateMachine, decode,
+};
+use quorate_journal::{Identity, Journal, JournalConfig, Recovery, SnapshotStore};
+
+use super::{Exit, Host, Process};
+use crate::checker::fingerprint;
+use crate::disk::SimDisk;
+use crate::tap::TappedMachine;
+use crate::{Moment, plan::Plan};
+
+/// The cluster that every member belongs to.
+const CLUSTER: ClusterId = ClusterId(0x51);
+/// Small segments: a run goes through several.
+const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// What a start needs beside the host.
+pub(crate) struct StartConfig<'a, C> {
+    pub(crate) id: NodeId,
+    pub(crate) log: C,
+    pub(crate) plan: &'a Plan,
+}
+
+/// What a start found.
+pub(crate) struct Started<R> {
+    /// The records on disk with their fingerprints.
+    pub(crate) records: Vec<(Mark, u64, R)>,
+    /// Whether something torn was cut off.
+    pub(crate) cut: bool,
+    /// Whether a snapshot was loaded.
+    pub(crate) from_snapshot: bool,
+}
+
+impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
+    /// Starts the process, as the node does it.
+    pub(crate) fn start(
+        &mut self,
+        now: Moment,
+        config: StartConfig<'_, L::Config>,
+        empty: S,
+    ) -> Result<Started<L::Record>, Exit> {
+        let StartConfig { id, log, plan } = config;
+        self.run += 1;
+        let identity = Identity {
+            cluster: CLUSTER,
+            member: id,
+            fresh: (!self.born).then_some(Incarnation(id.0 << 32 | self.run)),
+            unix_micros: self.clock.wall(now).as_millis() * 1_000,
+        };
+        let limits = JournalConfig {
+            segment_bytes: SEGMENT_BYTES,
+            record_bytes_max: SEGMENT_BYTES / 2,
+            reserve_bytes: SEGMENT_BYTES / 8,
+            ..JournalConfig::default()
+        };
+        let (journal, recovery) = Journal::open(self.disk.clone(), identity, limits)?;
+        self.born = true;
+        let chunk = plan.around.chunk_bytes;
+        let (snapshots, _) = SnapshotStore::open(self.disk.clone(), CLUSTER, chunk)?;
+        let restored = restore(&snapshots, empty)?;
+        let from_snapshot = restored.snapshot().is_some();
+        let records = read::<L::Record>(&recovery)?;
+        let memory = Memory {
+            records: &mut records.iter().map(|(mark, _, record)| (*mark, record.clone())),
+            durable: recovery.last,
+            snapshot: restored.snapshot(),
+        };
+        let local = self.clock.monotonic(now);
+        let log = ReplicatedLog::restore(log, local, memory)
+            .map_err(|error: RestoreError| Exit::Refused(error.to_string()))?;
+        self.process = Some(Process {
+            replica: Replica::new(replica_config(id, &recovery, plan), log, restored),
+            told: recovery.last,
+            room: true,
+            journal,
+            snapshots,
+            queue: VecDeque::new(),
+            busy: false,
+            reclaim: None,
+            taking: None,
+            incoming: None,
+            applying: false,
+        });
+        Ok(Started {
+            records,
+            cut: !recovery.cut.is_empty(),
+            from_snapshot,
+        })
+    }
+}
+
+/// The state of the newest sound snapshot, or the empty one.
+fn restore<S: StateMachine>(
+    snapshots: &SnapshotStore<SimDisk>,
+    empty: S,
+) -> Result<Restored<TappedMachine<S>>, Exit> {
+    let Some(newest) = snapshots.newest() else {
+        return Ok(Restored::empty(TappedMachine::new(empty)));
+    };
+    super::store::load(snapshots, newest)
+}
+
+/// Every record, through the production codec.
+fn read<R: quorate_core::Record>(
+    recovery: &Recovery<SimDisk>,
+) -> Result<Vec<(Mark, u64, R)>, Exit> {
+    let decoded = |(mark, payload): (Mark, Bytes)| {
+        let print = fingerprint(mark.0, &payload);
+        let record = decode(payload).map_err(|error| Exit::Refused(error.to_string()))?;
+        Ok((mark, print, record))
+    };
+    recovery.records().map(|record| decoded(record?)).collect()
+}
+
+fn replica_config(id: NodeId, recovery: &Recovery<SimDisk>, plan: &Plan) -> ReplicaConfig {
+    let around = &plan.around;
+    ReplicaConfig {
+        request_timeout: around.request_timeout,
+        retry_interval: around.retry_interval,
+        pending_max: around.pending_max,
+        batch_bytes_max: around.batch_bytes,
+        snapshot_every_bytes: around.snapshot_every,
+        chunk_bytes: around.chunk_bytes,
+        ..ReplicaConfig::new(id, recovery.life)
+    }
+}

@@ -1,0 +1,259 @@
+//! A run before it runs: everything that is drawn from the seed but the dice of the network.
+
+mod draw;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::disk::Survival;
+use crate::{Limits, Moment, Rot};
+
+pub use draw::Options;
+
+/// The most members a run can have.
+pub const MEMBERS_MAX: usize = 7;
+
+/// What is going to happen in a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its name.
+    pub seed: u64,
+    /// How many members.
+    pub members: usize,
+    /// Their limits.
+    pub limits: Limits,
+    /// The limits of what is around the log.
+    pub around: Around,
+    /// The network between faults.
+    pub network: NetworkMix,
+    /// How clients behave.
+    pub clients: Clients,
+    /// What goes wrong, and when.
+    pub faults: Vec<Planned>,
+    /// When everything that still goes wrong stops doing so.
+    pub heals: Moment,
+    /// Who is healed: one bit a member. The others stay away, as a cluster has to do with a bare majority.
+    pub core: u8,
+    /// Disks may decay beyond what a cluster can survive: it may stop, but not lie.
+    pub unsafe_disks: bool,
+}
+
+/// The limits of replicas, journals and snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Around {
+    /// How long a client's request may take.
+    pub request_timeout: Duration,
+    /// When members ask each other again.
+    pub retry_interval: Duration,
+    /// Requests in the air at one member.
+    pub pending_max: usize,
+    /// Bytes of one batch.
+    pub batch_bytes: u64,
+    /// Bytes applied between snapshots.
+    pub snapshot_every: u64,
+    /// Bytes of a piece of a snapshot.
+    pub chunk_bytes: u32,
+    /// Bytes applied in one turn.
+    pub apply_bytes: u64,
+    /// Timers fire at multiples of this: coarse ones fire in step.
+    pub timer_grain: Duration,
+    /// All members draw the same random numbers, and start at once.
+    pub in_step: bool,
+    /// How long a sync takes, at least and at most.
+    pub sync: (Duration, Duration),
+    /// How long after a sync its completion is told, at most.
+    pub told_late: Duration,
+    /// Reads from disk give less than was asked for.
+    pub short_reads: bool,
+}
+
+/// The network while nothing goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkMix {
+    /// The shortest way, and the longest.
+    pub delay: (Duration, Duration),
+    /// Messages of one link keep their order.
+    pub ordered: bool,
+}
+
+/// How clients behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clients {
+    /// How many there are; each has one operation at a time.
+    pub count: u64,
+    /// How long one thinks between two operations, at most.
+    pub think: Duration,
+    /// When one gives up and calls the outcome unknown.
+    pub patience: Duration,
+    /// After a refusal that says "surely not", how often it tries another member.
+    pub retries: u32,
+}
+
+/// A fault with its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// When it begins.
+    pub at: Moment,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// What can go wrong. Members count from zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Messages are lost, doubled, late, each so many times in a thousand; and all are slower by up to `slow`.
+    Weather {
+        /// Lost.
+        lost: u16,
+        /// Doubled.
+        doubled: u16,
+        /// Late by up to five seconds.
+        late: u16,
+        /// Further delay, drawn for each.
+        slow: Duration,
+    },
+    /// Who hears nothing from whom: for each sender a bit for each receiver. Partitions, one-way cuts, bridges, chains.
+    Cut([u8; MEMBERS_MAX]),
+    /// One direction of one link is slow.
+    SlowLink {
+        /// From.
+        from: usize,
+        /// To.
+        to: usize,
+        /// By so much.
+        by: Duration,
+    },
+    /// The process dies, and starts again at the end.
+    Kill(usize),
+    /// The machine loses power, and starts again at the end.
+    PowerLoss {
+        /// Whose.
+        member: usize,
+        /// What of the unsynced survives.
+        survival: Survival,
+    },
+    /// The machine loses power in one of its next calls to the disk.
+    CrashInCall {
+        /// Whose.
+        member: usize,
+        /// In which call from then on.
+        call: u64,
+        /// What of the unsynced survives.
+        survival: Survival,
+    },
+    /// The machine loses power, and again while it recovers, in the `call`th call of that.
+    CrashInRecovery {
+        /// Whose.
+        member: usize,
+        /// In which call of the recovery.
+        call: u64,
+        /// What of the unsynced survives, both times.
+        survival: Survival,
+    },
+    /// The process stands still, its clock does not.
+    Pause(usize),
+    /// The monotonic clock goes wrong by so many parts per million.
+    Drift {
+        /// Whose.
+        member: usize,
+        /// Faster, or slower.
+        ppm: i64,
+    },
+    /// The wall clock jumps.
+    Jump {
+        /// Whose.
+        member: usize,
+        /// By so many milliseconds.
+        millis: i64,
+    },
+    /// Syncs take longer.
+    SlowDisk {
+        /// Whose.
+        member: usize,
+        /// By so much.
+        by: Duration,
+    },
+    /// One of the next calls to the disk fails with an I/O error.
+    DiskError {
+        /// Whose.
+        member: usize,
+        /// Which call from then on.
+        call: u64,
+    },
+    /// The disk has only so much room left.
+    DiskFull {
+        /// Whose.
+        member: usize,
+        /// In bytes.
+        spare: u64,
+    },
+    /// Something old on the disk decays; then the machine loses power.
+    Decay {
+        /// Whose.
+        member: usize,
+        /// How.
+        rot: Rot,
+    },
+    /// An empty disk stands in the place of the old one.
+    Wipe(usize),
+    /// Many clients come at once.
+    Burst {
+        /// So many operations.
+        count: u64,
+        /// To this member.
+        member: usize,
+    },
+}
+
+impl Fault {
+    /// The class: what is on or off as a whole in a run.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::Weather { .. } => "weather",
+            Self::Cut(_) => "cut",
+            Self::SlowLink { .. } => "slow link",
+            Self::Kill(_) => "kill",
+            Self::PowerLoss { .. } => "power loss",
+            Self::CrashInCall { .. } => "crash in a call",
+            Self::CrashInRecovery { .. } => "crash in recovery",
+            Self::Pause(_) => "pause",
+            Self::Drift { .. } => "drift",
+            Self::Jump { .. } => "jump",
+            Self::SlowDisk { .. } => "slow disk",
+            Self::DiskError { .. } => "disk error",
+            Self::DiskFull { .. } => "disk full",
+            Self::Decay { .. } => "decay",
+            Self::Wipe(_) => "wipe",
+            Self::Burst { .. } => "burst",
+        }
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {:?}: {:?}", self.at, self.lasts, self.fault)
+    }
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn draw(seed: u64, options: &Options) -> Self {
+        draw::plan(seed, options)
+    }
+
+    /// The same with only these faults, by their index.
+    pub fn keeping(&self, kept: &[usize]) -> Self {
+        let faults = kept.iter().filter_map(|index| self.faults.get(*index).cloned());
+        Self {
+            faults: faults.collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a member is healed at the end.
+    pub(crate) const fn is_core(&self, member: usize) -> bool {
+        self.core >> member & 1 == 1
+    }
+}

@@ -1,0 +1,432 @@
+//! The run itself: one agenda, and what each happening leads to.
+
+mod disks;
+mod effects;
+mod faults;
+mod phases;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_core::{Effects, Event, Failure, NodeId, Parcel, ReadLevel, ReplicatedLog, Rng, Ticket, decode};
+
+use crate::agenda::Agenda;
+use crate::checker::{Checkers, Shown, Verdict, Violation, fingerprint};
+use crate::client::{Crowd, Next};
+use crate::clock::MemberClock;
+use crate::disk::{SimDisk, Survival};
+use crate::host::{Errand, Host, Process};
+use crate::network::Network;
+use crate::tap::{TappedLog, TappedMachine};
+use crate::trace::Trace;
+use crate::{Moment, Plan, Protocol, Workload};
+
+use phases::Phase;
+
+/// What a run may take before it counts as running in circles.
+const EVENTS_MAX: u64 = 30_000_000;
+
+type Message<P> = <<P as Protocol>::Log as ReplicatedLog>::Message;
+type Machine<W> = <W as Workload>::Machine;
+type Member<P, W> = Host<<P as Protocol>::Log, Machine<W>>;
+type Running<P, W> = Process<<P as Protocol>::Log, Machine<W>>;
+type Todo<P, W> = Effects<TappedLog<<P as Protocol>::Log>, TappedMachine<Machine<W>>>;
+
+pub(crate) struct World<'a, P: Protocol, W: Workload> {
+    protocol: &'a P,
+    plan: &'a Plan,
+    now: Moment,
+    agenda: Agenda<Happening<Message<P>, W::Output>>,
+    hosts: Vec<Member<P, W>>,
+    network: Network,
+    crowd: Crowd<'a, W>,
+    checkers: Checkers,
+    pub(crate) trace: Trace,
+    /// What of the unsynced survives the next loss of power of each.
+    survival: Vec<Survival>,
+    rng: Rng,
+    phase: Phase,
+    pub(crate) events: u64,
+    effects: Todo<P, W>,
+}
+
+/// What is on the agenda.
+enum Happening<M, O> {
+    /// A message arrives that its sender's `run` sent.
+    Deliver { from: usize, to: usize, run: u64, sent: Moment, parcel: Bytes },
+    /// A timer of a member.
+    Wake { host: usize },
+    /// A member's own affair, if it still runs.
+    Own { host: usize, run: u64, what: Own<M> },
+    /// A process starts.
+    Start { host: usize },
+    /// A fault begins.
+    Begin(usize),
+    /// A fault ends.
+    End(usize),
+    /// A client asks its next.
+    Client { client: u64 },
+    /// A request reaches its member.
+    Request { request: usize },
+    /// A client hears of its request.
+    Heard { request: usize, what: Result<O, Failure> },
+    /// A client waits no longer.
+    GiveUp { request: usize },
+    /// The next part of the run begins.
+    Phase,
+}
+
+/// A member's own affair.
+enum Own<M> {
+    /// The journal writes.
+    Write,
+    /// The journal syncs.
+    Sync,
+    /// Something to tell the replica.
+    Event(Event<M>),
+    /// Something to do with snapshots.
+    Errand(Errand),
+    /// What is committed waits to be applied.
+    Apply,
+}
+
+impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
+    pub(crate) fn new(protocol: &'a P, workload: &'a W, plan: &'a Plan, readable: bool) -> Self {
+        let mut rng = Rng::new(plan.seed);
+        let ids: Vec<NodeId> = (1..=plan.members as u64).map(NodeId).collect();
+        let mut host = |_| {
+            let disk = SimDisk::new(rng.fork());
+            disk.short_reads(plan.around.short_reads);
+            let boot = rng.below(1 << 50);
+            Host::new(disk, MemberClock::new(boot, rng.below(4_000) as i64 - 2_000))
+        };
+        let hosts = (0..plan.members).map(&mut host).collect();
+        let everybody = (1u8 << plan.members) - 1;
+        let mut world = Self {
+            protocol,
+            plan,
+            now: Moment::START,
+            agenda: Agenda::new(),
+            hosts,
+            network: Network::new(plan.network, rng.fork()),
+            crowd: Crowd::new(workload, plan.clients, rng.fork(), everybody),
+            checkers: Checkers::new(&ids),
+            trace: Trace::new(readable),
+            survival: vec![Survival::Sectors; plan.members],
+            rng,
+            phase: Phase::Faults,
+            events: 0,
+            effects: Vec::new(),
+        };
+        world.set_up();
+        world
+    }
+
+    fn set_up(&mut self) {
+        for host in 0..self.plan.members {
+            let at = if self.plan.around.in_step { 0 } else { self.rng.below(200_000_000) };
+            self.agenda.put(Moment(at), Happening::Start { host });
+        }
+        for client in 0..self.plan.clients.count {
+            let at = Moment(self.rng.below(1_000_000_000));
+            self.agenda.put(at, Happening::Client { client });
+        }
+        for (index, planned) in self.plan.faults.iter().enumerate() {
+            self.agenda.put(planned.at, Happening::Begin(index));
+        }
+        self.agenda.put(self.plan.heals, Happening::Phase);
+    }
+
+    /// Runs to the end, or to the first thing that must not be.
+    pub(crate) fn run(&mut self) -> Verdict {
+        while self.phase != Phase::Done {
+            let Some((now, happening)) = self.agenda.next() else {
+                return Err(Violation::new("a run ends", "nothing is on the agenda"));
+            };
+            self.now = now;
+            self.events += 1;
+            if self.events > EVENTS_MAX {
+                let what = format!("{} events and no end", self.events);
+                return Err(Violation::new("no growth (L5)", what));
+            }
+            self.on_happening(happening)?;
+        }
+        Ok(())
+    }
+
+    fn on_happening(&mut self, happening: Happening<Message<P>, W::Output>) -> Verdict {
+        if let Some(host) = happening.host(&self.crowd)
+            && self.hosts[host].paused > self.now
+        {
+            let until = self.hosts[host].paused;
+            self.agenda.put(until, happening);
+            return Ok(());
+        }
+        match happening {
+            Happening::Deliver { from, to, run, sent, parcel } => {
+                self.on_deliver((from, run, sent), to, &parcel)
+            }
+            Happening::Wake { host } => self.on_wake(host),
+            Happening::Own { host, run, what } => self.on_own(host, run, what),
+            Happening::Start { host } => self.on_start(host),
+            Happening::Begin(index) => self.on_begin(index),
+            Happening::End(index) => {
+                self.on_end(index);
+                Ok(())
+            }
+            Happening::Client { client } => {
+                self.on_client(client);
+                Ok(())
+            }
+            Happening::Request { request } => self.on_request(request),
+            Happening::Heard { request, what } => {
+                self.on_heard(request, what);
+                Ok(())
+            }
+            Happening::GiveUp { request } => {
+                let next = self.crowd.give_up(request);
+                self.on_next(request, next);
+                Ok(())
+            }
+            Happening::Phase => self.on_phase(),
+        }
+    }
+
+    fn on_deliver(&mut self, from: (usize, u64, Moment), to: usize, parcel: &Bytes) -> Verdict {
+        let (from, run, sent) = from;
+        if self.hosts[to].process.is_none() {
+            return Ok(());
+        }
+        self.trace.hash([self.now.0, (from * 8 + to) as u64, fingerprint(0, parcel)]);
+        if run != self.hosts[from].run {
+            self.trace.mark("a message of a past life arrived");
+        }
+        let parcel: Parcel<Message<P>> = decode(parcel.clone()).map_err(|error| {
+            Violation::new("what is encoded is decoded", format!("a parcel: {error}"))
+        })?;
+        let protocol = self.protocol;
+        self.trace.arrival(self.now, to, (from, sent), || describe(protocol, &parcel));
+        let from = NodeId(from as u64 + 1);
+        self.turn(to, |process, clock, out| {
+            process.replica.step(clock, Event::Receive { from, parcel }, out);
+        })
+    }
+
+    fn on_wake(&mut self, host: usize) -> Verdict {
+        let now = self.now;
+        let machine = &mut self.hosts[host];
+        if machine.wake != Some(now) && machine.wake.is_none_or(|wake| wake > now) {
+            return Ok(());
+        }
+        machine.wake = None;
+        let Some(process) = &machine.process else {
+            return Ok(());
+        };
+        let local = machine.clock.monotonic(now);
+        if process.replica.deadline().is_none_or(|deadline| deadline > local) {
+            self.set_wake(host);
+            return Ok(());
+        }
+        self.trace.hash([now.0, host as u64, 0]);
+        self.turn(host, |process, clock, out| process.replica.step(clock, Event::Tick, out))
+    }
+
+    fn on_own(&mut self, host: usize, run: u64, what: Own<Message<P>>) -> Verdict {
+        if self.hosts[host].run != run {
+            return Ok(());
+        }
+        match what {
+            Own::Write => self.on_write(host),
+            Own::Sync => self.on_sync(host),
+            Own::Event(event) => self.on_event(host, event),
+            Own::Errand(errand) => self.on_errand(host, errand),
+            Own::Apply => {
+                if let Some(process) = &mut self.hosts[host].process {
+                    process.applying = false;
+                }
+                self.turn(host, |_, _, _| {})
+            }
+        }
+    }
+
+    /// One turn of a member: what `feed` brings, then everything that a driver does in a turn.
+    fn turn(
+        &mut self,
+        host: usize,
+        feed: impl FnOnce(&mut Running<P, W>, quorate_core::Clock, &mut Todo<P, W>),
+    ) -> Verdict {
+        let clock = self.hosts[host].clock.read(self.now);
+        let mut out = std::mem::take(&mut self.effects);
+        let Some(process) = &mut self.hosts[host].process else {
+            self.effects = out;
+            return Ok(());
+        };
+        feed(process, clock, &mut out);
+        self.settle(host, &mut out)?;
+        if let Some(process) = &mut self.hosts[host].process {
+            process.replica.flush(clock, &mut out);
+        }
+        self.settle(host, &mut out)?;
+        let mut more = false;
+        if let Some(process) = &mut self.hosts[host].process {
+            more = process.replica.apply(self.plan.around.apply_bytes, &mut out) && !process.applying;
+            process.applying |= more;
+        }
+        self.settle(host, &mut out)?;
+        self.effects = out;
+        if more {
+            self.own(host, Duration::from_micros(100), Own::Apply);
+        }
+        self.observe(host)?;
+        self.set_wake(host);
+        Ok(())
+    }
+
+    /// Shows the checkers what the member shows.
+    fn observe(&mut self, host: usize) -> Verdict {
+        let Some(process) = &self.hosts[host].process else {
+            return Ok(());
+        };
+        let replica = &process.replica;
+        for run in replica.log().take_commits() {
+            self.checkers.on_commit(host, &run)?;
+        }
+        for (at, command) in replica.machine().take_applied() {
+            self.checkers.on_applied(host, at, command)?;
+        }
+        let snapshot = replica.snapshot().map_or_else(Default::default, |meta| meta.position);
+        self.checkers.on_state(host, &Shown {
+            status: replica.status(),
+            applied: replica.applied(),
+            snapshot,
+            digest: replica.digest(),
+        })
+    }
+
+    /// Puts the next tick on the agenda, unless an earlier one is: that one will look again.
+    fn set_wake(&mut self, host: usize) {
+        let grain = self.plan.around.timer_grain.as_nanos() as u64;
+        let machine = &mut self.hosts[host];
+        let Some(deadline) = machine.process.as_ref().and_then(|process| process.replica.deadline())
+        else {
+            return;
+        };
+        let at = machine.clock.moment_of(deadline).max(Moment(self.now.0 + 1));
+        let at = Moment(at.0.next_multiple_of(grain.max(1)));
+        if machine.wake.is_none_or(|wake| wake > at) {
+            machine.wake = Some(at);
+            self.agenda.put(at, Happening::Wake { host });
+        }
+    }
+
+    fn own(&mut self, host: usize, after: Duration, what: Own<Message<P>>) {
+        let run = self.hosts[host].run;
+        self.agenda.put(self.now.after(after), Happening::Own { host, run, what });
+    }
+
+    fn on_client(&mut self, client: u64) {
+        if self.phase == Phase::Faults {
+            let request = self.crowd.ask(self.now, Some(client));
+            self.send_request(request, Duration::ZERO);
+            let patience = self.now.after(self.plan.clients.patience);
+            self.agenda.put(patience, Happening::GiveUp { request });
+        }
+    }
+
+    fn send_request(&mut self, request: usize, after: Duration) {
+        let way = Duration::from_micros(50 + self.rng.below(500));
+        self.agenda.put(self.now.after(after + way), Happening::Request { request });
+    }
+
+    fn on_request(&mut self, request: usize) -> Verdict {
+        let host = self.crowd.member_of(request);
+        if !self.crowd.is_open(request) {
+            return Ok(());
+        }
+        if self.hosts[host].process.is_none() {
+            // Nobody listens there: the connection is refused.
+            self.hear(request, Err(Failure::Stopped));
+            return Ok(());
+        }
+        self.trace.hash([self.now.0, host as u64, request as u64]);
+        let command = self.crowd.command(request);
+        let input = self.crowd.input(request);
+        self.trace.line(self.now, Some(host), || format!("asked #{request} {input:?}"));
+        let ticket = Ticket(request as u64);
+        self.turn(host, |process, clock, out| match command {
+            Some(command) => process.replica.submit(clock, ticket, command, out),
+            None => process.replica.read(ticket, ReadLevel::Linearizable, out),
+        })
+    }
+
+    fn hear(&mut self, request: usize, what: Result<W::Output, Failure>) {
+        let way = Duration::from_micros(50 + self.rng.below(500));
+        self.agenda.put(self.now.after(way), Happening::Heard { request, what });
+    }
+
+    fn on_heard(&mut self, request: usize, what: Result<W::Output, Failure>) {
+        let next = match what {
+            Ok(output) => self.crowd.on_answer(self.now, request, output),
+            Err(failure) => {
+                self.trace.mark(match failure {
+                    Failure::Unknown => "a client was told that the outcome is unknown",
+                    Failure::Overloaded { .. } => "a client was refused: overloaded",
+                    Failure::NoRoom => "a client was refused: no room",
+                    _ => "a client was refused: no leader",
+                });
+                self.crowd.on_failure(request, failure)
+            }
+        };
+        self.on_next(request, next);
+    }
+
+    fn on_next(&mut self, request: usize, next: Next) {
+        match next {
+            Next::Retry { after } => self.send_request(request, after),
+            Next::Another { client, after } => {
+                self.agenda.put(self.now.after(after), Happening::Client { client });
+            }
+            Next::Rest => {}
+        }
+    }
+
+    pub(crate) fn figures(&self) -> (Moment, u64, usize) {
+        (self.now, self.checkers.committed(), self.crowd.count())
+    }
+
+    /// What the clients have to say about it all.
+    pub(crate) fn judge(self) -> (Trace, Verdict) {
+        let workload = self.crowd.workload;
+        let verdict = workload.judge(&self.crowd.history());
+        (self.trace, verdict.map_err(|what| Violation::new("linearizable (R12, R13, A8)", what)))
+    }
+}
+
+impl<M, O> Happening<M, O> {
+    /// The process that has to run for this.
+    fn host<W: Workload>(&self, crowd: &Crowd<'_, W>) -> Option<usize> {
+        match self {
+            Self::Deliver { to, .. } => Some(*to),
+            Self::Wake { host } | Self::Own { host, .. } => Some(*host),
+            Self::Request { request } => Some(crowd.member_of(*request)),
+            _ => None,
+        }
+    }
+}
+
+fn describe<P: Protocol>(protocol: &P, parcel: &Parcel<Message<P>>) -> String {
+    match parcel {
+        Parcel::Log(message) => protocol.describe(message),
+        Parcel::Forward { epoch, attempt, batch } => {
+            format!("Forward t{epoch} attempt {attempt}: {} commands", batch.len())
+        }
+        Parcel::Chunk { snapshot, offset, data } => {
+            let bytes = data.as_ref().map_or(0, quorate_core::Batch::bytes);
+            format!("Chunk {}[{offset}..+{bytes}]", snapshot.position)
+        }
+        Parcel::ChunkRequest { snapshot, offset, length } => {
+            format!("ChunkRequest {}[{offset}..+{length}]", snapshot.position)
+        }
+        other => format!("{other:?}"),
+    }
+}

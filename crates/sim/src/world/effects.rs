@@ -1,0 +1,128 @@
+//! Carrying out what a replica wants done, in its order.
+
+use std::time::Duration;
+
+use quorate_core::{Effect, NodeId, Parcel, encode};
+
+use super::{Happening, Machine, Message, Own, Todo, World};
+use crate::checker::Verdict;
+use crate::host::{Errand, Taking, entry};
+use crate::tap::{TappedLog, TappedMachine};
+use crate::{Protocol, Workload};
+
+impl<P: Protocol, W: Workload> World<'_, P, W> {
+    pub(super) fn settle(&mut self, host: usize, out: &mut Todo<P, W>) -> Verdict {
+        for effect in out.drain(..) {
+            self.on_effect(host, effect)?;
+        }
+        Ok(())
+    }
+
+    fn on_effect(
+        &mut self,
+        host: usize,
+        effect: Effect<TappedLog<P::Log>, TappedMachine<Machine<W>>>,
+    ) -> Verdict {
+        match effect {
+            Effect::Persist { mark, record } => {
+                let (entry, print) = entry(mark, &record);
+                self.trace.line(self.now, Some(host), || format!("persist {mark}: {record:?}"));
+                let said = self.protocol.remembered(&record);
+                self.checkers.on_persist(host, mark, print, said)?;
+                if let Some(process) = &mut self.hosts[host].process {
+                    process.queue.push_back(entry);
+                }
+                self.kick(host);
+            }
+            Effect::Send { to, parcel } => self.send(host, to, &parcel)?,
+            Effect::Reclaim { below } => {
+                if let Some(process) = &mut self.hosts[host].process {
+                    process.reclaim = process.reclaim.max(Some(below));
+                }
+                self.kick(host);
+            }
+            Effect::Reply { ticket, at, reply } => {
+                let request = ticket.0 as usize;
+                self.trace.line(self.now, Some(host), || format!("reply #{request} at {at}: {reply:?}"));
+                let output = self.crowd.workload.answer(self.crowd.input(request), reply);
+                self.hear(request, Ok(output));
+            }
+            Effect::Fail { ticket, failure } => {
+                let request = ticket.0 as usize;
+                self.trace.line(self.now, Some(host), || format!("fail #{request}: {failure}"));
+                self.hear(request, Err(failure));
+            }
+            Effect::Read { ticket } => self.query(host, ticket.0 as usize),
+            Effect::TakeSnapshot { position, epoch, image } => {
+                if let Some(process) = &mut self.hosts[host].process {
+                    process.taking = Some(Taking { position, epoch, image });
+                }
+                self.errand(host, 5_000, Errand::Take);
+            }
+            Effect::ReadChunk { to, snapshot, offset, length } => {
+                self.errand(host, 500, Errand::Read { to, snapshot, offset, length });
+            }
+            Effect::Receive { snapshot } => self.errand(host, 500, Errand::Receive(snapshot)),
+            Effect::WriteChunk { snapshot, offset, data } => {
+                self.errand(host, 1, Errand::Write { snapshot, offset, data });
+            }
+            Effect::Load { snapshot } => {
+                self.trace.mark("a snapshot was installed");
+                self.errand(host, 2_000, Errand::Load(snapshot));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a read on the state, now: the replica's next call may change it.
+    fn query(&mut self, host: usize, request: usize) {
+        let Some(process) = &self.hosts[host].process else {
+            return;
+        };
+        let machine = process.replica.machine().machine();
+        let output = self.crowd.workload.query(machine, self.crowd.input(request));
+        let applied = process.replica.applied();
+        self.trace.line(self.now, Some(host), || format!("read #{request} at {applied}: {output:?}"));
+        self.hear(request, Ok(output));
+    }
+
+    fn send(&mut self, host: usize, to: NodeId, parcel: &Parcel<Message<P>>) -> Verdict {
+        let from = NodeId(host as u64 + 1);
+        if let Parcel::Log(message) = parcel {
+            let claims = self.protocol.claims(from, to, message);
+            self.checkers.on_claims(host, &claims)?;
+            if let Some(mark) = self.protocol.mark(message) {
+                self.trace.mark(mark);
+            }
+        }
+        let peer = to.0 as usize - 1;
+        let (run, sent) = (self.hosts[host].run, self.now);
+        let fate = self.network.fate(self.now, host, peer);
+        if fate == [None, None] {
+            return Ok(());
+        }
+        let bytes = encode(parcel).to_bytes();
+        for at in fate.into_iter().flatten() {
+            let parcel = bytes.clone();
+            self.agenda.put(at, Happening::Deliver { from: host, to: peer, run, sent, parcel });
+        }
+        Ok(())
+    }
+
+    /// An errand takes up to so many microseconds.
+    fn errand(&mut self, host: usize, micros: u64, errand: Errand) {
+        let after = Duration::from_micros(1 + self.rng.below(micros));
+        self.own(host, after, Own::Errand(errand));
+    }
+
+    /// Wakes the journal if it sleeps.
+    pub(super) fn kick(&mut self, host: usize) {
+        let Some(process) = &mut self.hosts[host].process else {
+            return;
+        };
+        if !process.busy {
+            process.busy = true;
+            self.own(host, Duration::from_micros(5), Own::Write);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What goes wrong, begins and ends.
+
+use std::time::Duration;
+
+use super::{Happening, World};
+use crate::checker::Verdict;
+use crate::disk::CallFault;
+use crate::{Fault, Moment, Protocol, Workload};
+
+impl<P: Protocol, W: Workload> World<'_, P, W> {
+    pub(super) fn on_begin(&mut self, index: usize) -> Verdict {
+        let plan = self.plan;
+        let planned = &plan.faults[index];
+        if self.now >= plan.heals {
+            return Ok(());
+        }
+        self.trace.line(self.now, None, || format!("{} begins", planned.fault.class()));
+        self.agenda.put(self.now.after(planned.lasts), Happening::End(index));
+        self.network.begin(index, &planned.fault);
+        match planned.fault {
+            Fault::Weather { .. } | Fault::Cut(_) | Fault::SlowLink { .. } => {}
+            Fault::Kill(member) => {
+                self.hosts[member].kill();
+            }
+            Fault::PowerLoss { member, survival } => {
+                self.survival[member] = survival;
+                self.lose_power(member);
+            }
+            Fault::CrashInCall { member, call, survival } => {
+                self.survival[member] = survival;
+                self.hosts[member].disk.plan(call, CallFault::Crash);
+            }
+            Fault::CrashInRecovery { member, call, survival } => {
+                self.survival[member] = survival;
+                self.lose_power(member);
+                self.hosts[member].disk.plan(call, CallFault::Crash);
+            }
+            Fault::Pause(member) => {
+                self.hosts[member].paused = self.now.after(planned.lasts);
+            }
+            Fault::Drift { member, ppm } => self.drift(member, ppm),
+            Fault::Jump { member, millis } => self.hosts[member].clock.jump(millis),
+            Fault::SlowDisk { member, by } => self.hosts[member].slow = by,
+            Fault::DiskError { member, call } => {
+                self.hosts[member].disk.plan(call, CallFault::Io);
+            }
+            Fault::DiskFull { member, spare } => self.hosts[member].disk.limit(Some(spare)),
+            Fault::Decay { member, rot } => self.decay(member, rot),
+            Fault::Wipe(member) => {
+                self.hosts[member].kill();
+                self.hosts[member].disk.wipe();
+                self.hosts[member].spoilt = true;
+            }
+            Fault::Burst { count, member } => self.burst(count, member),
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_end(&mut self, index: usize) {
+        if self.now >= self.plan.heals {
+            return;
+        }
+        self.network.end(index);
+        match self.plan.faults[index].fault {
+            Fault::Kill(host)
+            | Fault::PowerLoss { member: host, .. }
+            | Fault::CrashInRecovery { member: host, .. }
+            | Fault::Decay { member: host, .. }
+            | Fault::Wipe(host) => self.agenda.put(self.now, Happening::Start { host }),
+            Fault::Drift { member, .. } => self.drift(member, 0),
+            Fault::SlowDisk { member, .. } => self.hosts[member].slow = Duration::ZERO,
+            Fault::DiskFull { member, .. } => self.hosts[member].disk.limit(None),
+            Fault::Weather { .. }
+            | Fault::Cut(_)
+            | Fault::SlowLink { .. }
+            | Fault::CrashInCall { .. }
+            | Fault::Pause(_)
+            | Fault::Jump { .. }
+            | Fault::DiskError { .. }
+            | Fault::Burst { .. } => {}
+        }
+    }
+
+    /// Everything that still goes wrong stops doing so.
+    pub(super) fn heal(&mut self) {
+        self.network.heal();
+        self.network.isolate(self.plan.core);
+        for host in 0..self.hosts.len() {
+            self.drift(host, 0);
+            let machine = &mut self.hosts[host];
+            machine.disk.repair();
+            machine.slow = Duration::ZERO;
+            machine.paused = Moment::START;
+            if self.plan.is_core(host) {
+                self.agenda.put(self.now, Happening::Start { host });
+            }
+        }
+    }
+
+    /// A clock goes at another rate: when its timers are due changes with it.
+    fn drift(&mut self, member: usize, ppm: i64) {
+        self.hosts[member].clock.drift(self.now, ppm);
+        self.hosts[member].wake = None;
+        self.set_wake(member);
+    }
+
+    fn decay(&mut self, member: usize, rot: crate::Rot) {
+        self.survival[member] = crate::Survival::Everything;
+        self.lose_power(member);
+        if let Some(what) = self.hosts[member].disk.rot(rot, &mut self.rng) {
+            self.hosts[member].spoilt = true;
+            self.trace.line(self.now, Some(member), || what);
+        }
+    }
+
+    fn burst(&mut self, count: u64, member: usize) {
+        for _ in 0..count {
+            let request = self.crowd.ask(self.now, None);
+            self.crowd.redirect(request, member);
+            self.send_request(request, Duration::ZERO);
+            let patience = self.now.after(self.plan.clients.patience);
+            self.agenda.put(patience, Happening::GiveUp { request });
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Faults, then healing, and what has to come true after it.
+
+use std::time::Duration;
+
+use quorate_core::RoleKind;
+
+use super::{Happening, World};
+use crate::checker::{Verdict, Violation};
+use crate::{Moment, Protocol, Workload};
+
+/// Where a run is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Things go wrong.
+    Faults,
+    /// They do not any more; nobody asks anything. A leader has to be there at the end of this.
+    Healing,
+    /// Writes and reads on every member of the core are to be served by then.
+    Closing { requests: Vec<usize>, until: Moment },
+    /// All are served; all have to be equal at the end of this.
+    Settling,
+    /// The run is over.
+    Done,
+}
+
+/// How many election timeouts a cluster has to find a leader (`RELIABILITY` L1).
+const TIMEOUTS: u32 = 10;
+
+impl<P: Protocol, W: Workload> World<'_, P, W> {
+    pub(super) fn on_phase(&mut self) -> Verdict {
+        let timeouts = self.plan.limits.election_timeout * TIMEOUTS;
+        match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Faults => {
+                self.trace.line(self.now, None, || "healed".to_owned());
+                self.heal();
+                self.crowd.reach = self.plan.core;
+                self.enter(Phase::Healing, timeouts);
+            }
+            Phase::Healing => {
+                if !self.plan.unsafe_disks {
+                    self.leader()?;
+                    let requests = self.closing();
+                    let until = self.now.after(timeouts + 4 * self.plan.around.request_timeout);
+                    self.enter(Phase::Closing { requests, until }, Duration::from_millis(50));
+                }
+            }
+            Phase::Closing { requests, until } => self.served(requests, until)?,
+            Phase::Settling => self.equal()?,
+            Phase::Done => {}
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, phase: Phase, lasts: Duration) {
+        self.phase = phase;
+        self.agenda.put(self.now.after(lasts), Happening::Phase);
+    }
+
+    fn core(&self) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|host| self.plan.is_core(*host)).collect()
+    }
+
+    /// L1: there is a leader, and all of the core know it, with no new traffic needed first.
+    fn leader(&self) -> Verdict {
+        let mut leaders = Vec::new();
+        for host in self.core() {
+            let status = self.hosts[host].process.as_ref().map(|process| process.replica.status());
+            leaders.push(status.map(|status| (status.epoch, status.leader)));
+            let Some(status) = status else { continue };
+            if status.role == RoleKind::Leader {
+                leaders.retain(|leader| *leader != Some((status.epoch, None)));
+            }
+        }
+        let first = leaders.first().copied().flatten();
+        let known = first.is_some_and(|(_, leader)| leader.is_some());
+        if !known || leaders.iter().any(|leader| *leader != first) {
+            let what = format!("{TIMEOUTS} election timeouts after healing: {leaders:?}");
+            return Err(Violation::new("a leader in time (L1, B37, B40)", what));
+        }
+        Ok(())
+    }
+
+    fn closing(&mut self) -> Vec<usize> {
+        let requests = self.crowd.closing(self.now, &self.core());
+        for request in &requests {
+            self.send_request(*request, Duration::ZERO);
+        }
+        requests
+    }
+
+    /// L2: a fresh write and read on every member.
+    fn served(&mut self, requests: Vec<usize>, until: Moment) -> Verdict {
+        let open = requests.iter().find(|request| self.crowd.is_open(**request)).copied();
+        match open {
+            None => {
+                let settle = self.plan.limits.election_timeout * 4 + Duration::from_secs(3);
+                self.enter(Phase::Settling, settle);
+            }
+            Some(_) if self.now < until => {
+                self.enter(Phase::Closing { requests, until }, Duration::from_millis(50));
+            }
+            Some(request) => {
+                let what = format!(
+                    "request {request} of member {} is open: {:?}",
+                    self.crowd.member_of(request) + 1,
+                    self.crowd.input(request)
+                );
+                return Err(Violation::new("a fresh write and read is served (L2)", what));
+            }
+        }
+        Ok(())
+    }
+
+    /// L3, L5: all have applied the same, and nothing is left over.
+    fn equal(&self) -> Verdict {
+        let mut first = None;
+        for host in self.core() {
+            let Some(process) = &self.hosts[host].process else {
+                let what = format!("member {} does not run", host + 1);
+                return Err(Violation::new("all are caught up (L3)", what));
+            };
+            let replica = &process.replica;
+            let status = replica.status();
+            let state = (replica.applied(), replica.digest(), status.committed, status.last);
+            if *first.get_or_insert(state) != state {
+                let what = format!("member {}: {state:?}, another: {first:?}", host + 1);
+                return Err(Violation::new("all are caught up (L3)", what));
+            }
+            if status.durable != status.last || status.committed != status.last {
+                let what = format!("member {}: {status:?}", host + 1);
+                return Err(Violation::new("all is chosen and durable (L3)", what));
+            }
+            let limit = self.plan.limits.log_bytes + self.plan.limits.message_bytes;
+            if replica.open() != (0, 0, 0) || replica.backlog_bytes() > 0 || status.bytes > limit {
+                let what = format!("member {}: open {:?}, {status:?}", host + 1, replica.open());
+                return Err(Violation::new("nothing is left over (L5)", what));
+            }
+        }
+        Ok(())
+    }
+}
