@@ -194,3 +194,71 @@ impl Sink for Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use bytes::Bytes;
+    use quorate_core::{ClusterId, Incarnation, Life};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Rings(AtomicUsize);
+
+    impl Wake for Rings {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn payload(from: u64) -> Received {
+        let (incarnation, life) = (Incarnation(1), Life(1));
+        let payload = Bytes::from_static(&[0; 10]);
+        Received {
+            from: NodeId(from),
+            incarnation,
+            life,
+            lane: Lane::Control,
+            payload,
+        }
+    }
+
+    #[test]
+    fn readers_without_room_are_kept_one_a_peer_and_woken_when_there_is() {
+        let mut config = Config::new(ClusterId(1), NodeId(1), "");
+        config.control.inbox_frames_max = 2;
+        let (mut incoming, inbox) = Incoming::new(&config);
+        let rings = Arc::new(Rings::default());
+        let waker = Waker::from(Arc::clone(&rings));
+        let mut context = Context::from_waker(&waker);
+        for _ in 0..2 {
+            assert!(
+                inbox
+                    .poll_deliver(&mut context, &mut Some(payload(2)))
+                    .is_ready()
+            );
+        }
+        let mut refused = Some(payload(2));
+        for from in [2, 3, 2, 3, 2] {
+            let mut slot = Some(payload(from));
+            assert!(inbox.poll_deliver(&mut context, &mut slot).is_pending());
+            assert!(slot.is_some(), "it stays with the reader");
+        }
+        assert_eq!(lock(&inbox.state).lanes[0].readers.len(), 2);
+        assert_eq!(rings.0.load(Ordering::SeqCst), 0);
+        incoming.try_recv().unwrap();
+        assert_eq!(rings.0.load(Ordering::SeqCst), 2, "each reader once");
+        assert!(inbox.poll_deliver(&mut context, &mut refused).is_ready());
+        drop(incoming);
+        let closed = Poll::Ready(ControlFlow::Break(()));
+        assert_eq!(
+            inbox.poll_deliver(&mut context, &mut Some(payload(3))),
+            closed
+        );
+    }
+}

@@ -156,3 +156,28 @@ async fn what_is_held_is_bounded_and_goes_on_in_order_when_released() {
     }
     assert_eq!(a.links()[0].outgoing.connects, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_full_slow_link_left_in_the_read_buffer_follows_at_once_when_it_heals() {
+    let [(a, _from_b), (b, mut from_a)] = memory_pair_of(|config| {
+        if config.node == NodeId(2) {
+            config.control.outbox_frames_max = 5;
+        }
+    })
+    .await;
+    b.faults().set(NodeId(1), Direction::In, Fault::hold());
+    for count in 0..20 {
+        a.send(NodeId(2), control(count)).unwrap();
+    }
+    assert!(silent(&mut from_a).await);
+    b.faults().clear_all();
+    let begun = Instant::now();
+    for expected in 0..20 {
+        assert_eq!(number(&next(&mut from_a).await), expected);
+    }
+    assert!(
+        begun.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        begun.elapsed()
+    );
+}

@@ -42,12 +42,17 @@ pub(crate) async fn pair_of(one: Config, two: Config) -> [(Transport, Incoming);
 
 /// Members 1 and 2 of a network in memory, connected both ways.
 pub(crate) async fn memory_pair() -> [(Transport, Incoming); 2] {
+    memory_pair_of(|_| ()).await
+}
+
+pub(crate) async fn memory_pair_of(change: impl Fn(&mut Config)) -> [(Transport, Incoming); 2] {
     let network = MemoryNetwork::new();
     let member = |node: u64, other: u64| {
         let mut config = Config::new(CLUSTER, NodeId(node), format!("member-{node}"));
         config
             .peers
             .insert(NodeId(other), format!("member-{other}"));
+        change(&mut config);
         network.bind(config)
     };
     let (a, b) = (member(1, 2).await.unwrap(), member(2, 1).await.unwrap());
