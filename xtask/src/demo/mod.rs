@@ -1,0 +1,314 @@
+//! `cargo xtask demo`: a cluster of real processes under load and under faults, and a check of what it promised.
+
+mod board;
+mod check;
+mod client;
+mod faults;
+mod ledger;
+#[cfg(test)]
+mod liar;
+mod load;
+mod members;
+mod plot;
+mod report;
+mod timeline;
+mod verdict;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use self::faults::{Fault, Kind, Planned};
+use self::ledger::Ledger;
+use self::load::Load;
+use self::members::Members;
+use self::report::Report;
+use crate::cluster::layout::{self, Durability, Layout, Protocol, typed};
+use crate::console::{Console, Progress, Tone};
+use crate::workspace;
+
+/// How long the load runs unless told otherwise, and at least for each fault.
+const SECONDS: u64 = 20;
+const SECONDS_PER_FAULT: u64 = 2;
+const TICK: Duration = Duration::from_millis(100);
+
+/// Starts a cluster of real processes, puts it under load, strikes it with faults, and checks that it kept its promises.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many members.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=layout::MAX_NODES.into()))]
+    nodes: u16,
+    /// How long the load runs [default: 20, and 2 at least for each fault].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
+    /// How many clients, each with one command in flight.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    clients: u16,
+    /// What happens to the members, in this order; the leader is struck where it is not the one struck before.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Kill, Kind::Pause])]
+    fault: Vec<Kind>,
+    /// How many times in a row `kill` kills.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    kills: u32,
+    /// Strike this member instead of the leader.
+    #[arg(long)]
+    victim: Option<u16>,
+    /// Which replicated log.
+    #[arg(long, value_enum, default_value_t = Protocol::Raft)]
+    protocol: Protocol,
+    /// What an acknowledged write rests on.
+    #[arg(long, value_enum, default_value_t = Durability::Fsync)]
+    durability: Durability,
+    /// An empty folder for data and logs, which stay there, instead of a temporary one.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Leave data and logs in the temporary folder.
+    #[arg(long)]
+    keep: bool,
+    /// Write the report to this file too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Run this server program instead of building one.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// What the clients do is drawn from this number.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Runs a demo; true if every check holds.
+///
+/// # Errors
+/// If the cluster cannot be started or a member ends by itself.
+pub(crate) async fn run(args: &Args, console: Console) -> Result<bool> {
+    if let Some(victim) = args.victim
+        && !(1..=args.nodes).contains(&victim)
+    {
+        bail!("there is no member {victim} among {}", args.nodes);
+    }
+    let binary = match &args.server {
+        Some(server) => server.clone(),
+        None => workspace::build_server().await?,
+    };
+    let (dir, temporary) = folder(args)?;
+    let layout = Layout {
+        binary,
+        dir,
+        nodes: args.nodes,
+        base_port: layout::free_ports(layout::BASE_PORT, args.nodes)?,
+        protocol: args.protocol,
+        durability: args.durability,
+        allow_faults: true,
+    };
+    let outcome = Demo::new(args, layout, console).run().await;
+    if let Some(dir) = temporary
+        && !matches!(outcome, Ok(true))
+    {
+        println!("data and logs are left in {}", dir.keep().display());
+    }
+    outcome
+}
+
+/// The folder for data and logs, and the guard that removes it again if nobody wants to keep it.
+fn folder(args: &Args) -> Result<(PathBuf, Option<TempDir>)> {
+    if let Some(dir) = &args.dir {
+        if layout::is_occupied(dir) {
+            bail!("{} is not empty", dir.display());
+        }
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        return Ok((dir.canonicalize()?, None));
+    }
+    let dir = TempDir::with_prefix("quorate-demo-").context("no temporary folder")?;
+    if args.keep {
+        return Ok((dir.keep(), None));
+    }
+    Ok((dir.path().to_path_buf(), Some(dir)))
+}
+
+struct Demo<'a> {
+    args: &'a Args,
+    console: Console,
+    members: Members,
+    plan: Vec<Planned>,
+    length: Duration,
+    progress: Progress,
+}
+
+impl<'a> Demo<'a> {
+    fn new(args: &'a Args, layout: Layout, console: Console) -> Self {
+        let count = faults::plan(&args.fault, args.kills, Duration::from_secs(1)).len() as u64;
+        let seconds = args
+            .seconds
+            .unwrap_or(SECONDS.max(count * SECONDS_PER_FAULT));
+        let length = Duration::from_secs(seconds);
+        Self {
+            args,
+            console,
+            members: Members::new(layout),
+            plan: faults::plan(&args.fault, args.kills, length),
+            length,
+            progress: console.progress(length),
+        }
+    }
+
+    async fn run(mut self) -> Result<bool> {
+        self.announce();
+        self.members.start_all().await?;
+        let mut load = Load::start(
+            self.members.addresses(),
+            self.args.clients.into(),
+            self.args.seed,
+            self.length,
+        );
+        let faults = self.strike(&load).await?;
+        self.progress.finish();
+        let mut ledgers = load.stop().await;
+        let timeline = load.recorder().finish();
+        self.members.all_run()?;
+
+        println!("the load has stopped; checking");
+        let mut checks = vec![check::answers(
+            &load.findings(),
+            load.recorder().totals().reads,
+        )];
+        checks.extend(self.final_checks(&mut ledgers).await?);
+        self.members.all_run()?;
+        let layout = self.members.layout().clone();
+        let clients = self.args.clients.into();
+        let report = Report {
+            layout,
+            clients,
+            timeline,
+            faults,
+            checks,
+        };
+        report.print(self.console);
+        if let Some(path) = &self.args.json {
+            report.write_json(path)?;
+        }
+        self.conclude(&report);
+        Ok(report.holds())
+    }
+
+    fn announce(&self) {
+        let layout = self.members.layout();
+        let headline = format!(
+            "{} members, {}, durability {}, {} clients, {} s",
+            layout.nodes,
+            typed(&layout.protocol),
+            typed(&layout.durability),
+            self.args.clients,
+            self.length.as_secs()
+        );
+        println!("{}", self.console.paint(Tone::Strong, &headline));
+        let addresses = self.members.addresses().join(" ");
+        println!(
+            "clients at {addresses}; data and logs in {}",
+            layout.dir.display()
+        );
+    }
+
+    /// Carries out the plan, and returns when the load has run its time.
+    async fn strike(&mut self, load: &Load) -> Result<Vec<Fault>> {
+        let mut faults: Vec<Fault> = Vec::new();
+        for planned in self.plan.clone() {
+            self.pass_until(planned.from, load).await?;
+            let last = faults.last().map(|fault| (fault.kind, fault.member));
+            faults.push(self.strike_once(planned, last, load).await?);
+        }
+        self.pass_until(self.length, load).await?;
+        Ok(faults)
+    }
+
+    async fn strike_once(
+        &mut self,
+        planned: Planned,
+        last: Option<(Kind, u16)>,
+        load: &Load,
+    ) -> Result<Fault> {
+        let kind = planned.kind;
+        let leader = self.members.leader().await?;
+        let member = self
+            .args
+            .victim
+            .unwrap_or_else(|| faults::victim(leader, last, kind, self.args.nodes));
+        let led = member == leader;
+        let from = load.recorder().now();
+        kind.strike(&mut self.members, member).await?;
+        let role = if led { "the leader" } else { "a follower" };
+        self.event(
+            from,
+            &format!("member {member}, {role}: {}", kind.verb()),
+            Tone::Bad,
+        );
+        // A fault that begins late, because the one before took long to heal, still lasts as long.
+        self.pass_until(from + planned.lasts, load).await?;
+        let to = load.recorder().now();
+        let restart = kind.lift(&mut self.members, member).await?;
+        self.event(
+            to,
+            &format!("member {member}: {}", kind.end_verb()),
+            Tone::Good,
+        );
+        Ok(Fault {
+            kind,
+            member,
+            led,
+            from,
+            to,
+            restart,
+        })
+    }
+
+    fn event(&self, at: Duration, what: &str, tone: Tone) {
+        let what = self.console.paint(tone, what);
+        self.progress
+            .line(&format!("  {:>4.1} s  {what}", at.as_secs_f64()));
+    }
+
+    /// Shows the progress, and fails if a member ends by itself.
+    async fn pass_until(&mut self, time: Duration, load: &Load) -> Result<()> {
+        loop {
+            self.members.all_run()?;
+            let now = load.recorder().now();
+            let totals = load.recorder().totals();
+            let message = format!(
+                "{} writes and {} reads acknowledged, {} refused, {} unknown",
+                totals.writes, totals.reads, totals.refused, totals.unknown
+            );
+            self.progress.update(now, &message);
+            if now >= time {
+                return Ok(());
+            }
+            sleep(TICK.min(time.saturating_sub(now))).await;
+        }
+    }
+
+    async fn final_checks(&mut self, ledgers: &mut [Ledger]) -> Result<Vec<check::Check>> {
+        let began = Instant::now();
+        let mut checks = vec![check::digests(&self.members).await];
+        let audit = check::audit(&self.members.addresses(), ledgers).await;
+        match audit {
+            Ok(audit) => checks.extend(audit.checks()),
+            Err(error) => {
+                let claim = "every key can be read through every member";
+                checks.push(check::Check::new(claim, vec![format!("{error:#}")]));
+            }
+        }
+        let took = format!("checked in {:.1} s", began.elapsed().as_secs_f64());
+        println!("{}", self.console.paint(Tone::Faint, &took));
+        Ok(checks)
+    }
+
+    fn conclude(&self, report: &Report) {
+        if !report.holds() {
+            println!("\nthe members' logs:");
+            for id in self.members.layout().ids() {
+                println!("  {}", self.members.layout().output(id).stderr.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Where the workspace lies, and the cargo runs that the verbs need.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cluster::process::Process;
+
+/// The folder with the workspace's `Cargo.toml`.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies one folder below the root of the workspace")
+        .to_path_buf()
+}
+
+/// The cargo that runs this program, or the one on the path.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Builds the server in release mode and returns its path. Cargo shows its own progress on stderr.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) async fn build_server() -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args([
+        "build",
+        "--release",
+        "--package",
+        "quorate-kv",
+        "--bin",
+        "quorate-kv",
+    ]);
+    let mut build = Process::spawn(command, "cargo build").context("cannot start cargo")?;
+    let status = build.wait().await?;
+    if !status.success() {
+        bail!("the server does not build ({status})");
+    }
+    let binary = target_dir()?.join("release").join("quorate-kv");
+    if !binary.is_file() {
+        bail!("cargo built no {}", binary.display());
+    }
+    Ok(binary)
+}
+
+/// What `cargo metadata` says about the workspace and everything it depends on.
+///
+/// # Errors
+/// If cargo fails or says something else than JSON.
+pub(crate) fn metadata() -> Result<serde_json::Value> {
+    let output = cargo()
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .output()
+        .context("cannot start cargo metadata")?;
+    if !output.status.success() {
+        bail!(
+            "cargo metadata: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata is no JSON")
+}
+
+fn target_dir() -> Result<PathBuf> {
+    let output = cargo()
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .output()
+        .context("cannot start cargo metadata")?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cargo metadata is no JSON")?;
+    let dir = metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata names no target")?;
+    Ok(PathBuf::from(dir))
+}
