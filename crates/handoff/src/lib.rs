@@ -19,9 +19,8 @@
 //!
 //! # What they gain
 //!
-//! Time of the other divided by time of ours, from one quiet run of `cargo bench -p quorate-benches
-//! --bench handoff` on a virtual machine with 2 shared cores (32-byte items, room for 4096). Repeat runs
-//! there differ by a fifth, more with four producers, so read nothing into less than that.
+//! Time of the other divided by time of ours: medians of one quiet run of `cargo bench -p quorate-benches
+//! --bench handoff` on a virtual machine with 2 shared cores (32-byte items, room for 4096).
 //!
 //! | batch queue | ours | tokio `mpsc` bounded | tokio `mpsc` unbounded | std `sync_channel` |
 //! |---|---|---|---|---|
@@ -35,9 +34,14 @@
 //! | publish, then look | 15 ns | × 5.3 |
 //! | thread wakes a sleeping task | 26 µs | × 1.0 |
 //!
+//! A second run, under heavy load from elsewhere on the same machine, was mostly slower by two to four
+//! times. It agreed that the batch queue beats the bounded `mpsc` (× 1.3 to 2.4), that publishing beats
+//! `watch` (× 4.0), and that waking from another thread shows no clear difference. It did not agree on the
+//! unbounded `mpsc` (× 0.4 to 8) nor on std's channel (× 2.5 to 2.8): take those two columns as "comparable".
+//!
 //! tokio's channels are drained with `recv_many`. The fair rival is the bounded one; the unbounded one is
-//! shown although a member may not use it. std's channel runs on threads at both ends, because no task can
-//! await it: it is the faster one for four threads that feed a thread.
+//! shown although a member may not use it. std's channel has threads at both ends, because no task can
+//! await it.
 //!
 //! Where a task has to be woken from another core, that wake-up is all the time there is, and neither piece
 //! helps: with one mark for each `fdatasync` the watermark saves nothing that can be felt. It is kept for
