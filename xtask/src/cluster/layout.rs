@@ -99,8 +99,9 @@ impl Layout {
         }
     }
 
-    /// The command line of member `id`.
-    pub(crate) fn command(&self, id: u16) -> Command {
+    /// The command line of member `id`. One that has been here `before` refuses to start if its data is gone: it could
+    /// break promises that it no longer remembers.
+    pub(crate) fn command(&self, id: u16, before: bool) -> Command {
         let peers: Vec<String> = self
             .ids()
             .map(|peer| format!("{peer}={}", self.peer_addr(peer)))
@@ -108,8 +109,6 @@ impl Layout {
         let mut command = Command::new(&self.binary);
         command
             .args(["--cluster", "1", "--id", &id.to_string()])
-            .arg("--data")
-            .arg(self.data_dir(id))
             .args(["--client-addr", &self.client_addr(id)])
             .args(["--peer-addr", &self.peer_addr(id)])
             .args(["--peers", &peers.join(",")])
@@ -117,6 +116,12 @@ impl Layout {
             .args(["--durability", &typed(&self.durability)]);
         if self.allow_faults {
             command.arg("--allow-faults");
+        }
+        if self.durability != Durability::Memory {
+            command.arg("--data").arg(self.data_dir(id));
+            if before {
+                command.arg("--require-data");
+            }
         }
         command
     }
@@ -178,17 +183,17 @@ mod tests {
             allow_faults: true,
         };
         let line: Vec<_> = layout
-            .command(2)
+            .command(2, true)
             .get_args()
             .map(|arg| arg.to_str().unwrap().to_owned())
             .collect();
         let line = line.join(" ");
         assert_eq!(
             line,
-            "--cluster 1 --id 2 --data d/member-2 --client-addr 127.0.0.1:17002 \
+            "--cluster 1 --id 2 --client-addr 127.0.0.1:17002 \
              --peer-addr 127.0.0.1:18002 \
              --peers 1=127.0.0.1:18001,2=127.0.0.1:18002,3=127.0.0.1:18003 \
-             --protocol raft --durability fsync --allow-faults"
+             --protocol raft --durability fsync --allow-faults --data d/member-2 --require-data"
         );
     }
 }

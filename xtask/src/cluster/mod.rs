@@ -108,7 +108,7 @@ async fn bring_up(up: &Up) -> Result<()> {
         println!("all members run already");
     }
     for (id, from) in starting {
-        wait_ready(&cluster, id, from).await?;
+        wait_ready(&mut cluster, id, from).await?;
     }
     wait_for_leader(&cluster.layout).await;
     print_status(&cluster).await?;
@@ -147,7 +147,8 @@ fn new_layout(up: &Up, binary: PathBuf) -> Result<Layout> {
 
 /// Starts member `id`, notes it, and returns from where on its output is new.
 fn spawn(cluster: &mut Cluster, id: u16) -> Result<u64> {
-    let mut command = cluster.layout.command(id);
+    let before = cluster.have_data.contains(&id);
+    let mut command = cluster.layout.command(id, before);
     let from = cluster.layout.output(id).attach(&mut command)?;
     let child = process::spawn_detached(command)
         .with_context(|| format!("cannot start {}", cluster.layout.binary.display()))?;
@@ -156,7 +157,7 @@ fn spawn(cluster: &mut Cluster, id: u16) -> Result<u64> {
     Ok(from)
 }
 
-async fn wait_ready(cluster: &Cluster, id: u16, from: u64) -> Result<()> {
+async fn wait_ready(cluster: &mut Cluster, id: u16, from: u64) -> Result<()> {
     let output = cluster.layout.output(id);
     let end = Instant::now() + READY;
     while !process::says_ready(&output.stdout, from) {
@@ -176,7 +177,8 @@ async fn wait_ready(cluster: &Cluster, id: u16, from: u64) -> Result<()> {
         }
         sleep(POLL).await;
     }
-    Ok(())
+    cluster.have_data.insert(id);
+    cluster.save()
 }
 
 /// Waits a little for the first election; a cluster without a leader is shown as it is.
@@ -276,7 +278,7 @@ async fn restart(id: u16) -> Result<()> {
     cluster.check(id)?;
     stop(&mut cluster, id).await?;
     let from = spawn(&mut cluster, id)?;
-    wait_ready(&cluster, id, from).await?;
+    wait_ready(&mut cluster, id, from).await?;
     println!("member {id} is ready");
     Ok(())
 }
@@ -286,6 +288,8 @@ async fn wipe(id: u16) -> Result<()> {
     cluster.check(id)?;
     stop(&mut cluster, id).await?;
     erase(&cluster.layout.data_dir(id))?;
+    cluster.have_data.remove(&id);
+    cluster.save()?;
     println!("member {id} is stopped and remembers nothing");
     Ok(())
 }

@@ -115,10 +115,11 @@ impl Drop for Process {
 /// An exit status in words, with the meaning of the server's own codes.
 pub(crate) fn describe(status: ExitStatus) -> String {
     let meaning = match status.code() {
+        Some(65) => " (its data is not what was written)",
+        Some(69) => " (an address is taken)",
+        Some(70) => " (a bug)",
         Some(74) => " (its disk failed)",
-        Some(65) => " (its data is corrupt)",
-        Some(78) => " (its configuration is refused)",
-        Some(75) => " (its directory or port is taken)",
+        Some(78) => " (its settings are refused, or its directory is in use)",
         _ => "",
     };
     format!("{status}{meaning}")

@@ -1,6 +1,6 @@
 //! Which processes belong to the cluster that is up, in `target/cluster/cluster.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -18,6 +18,8 @@ pub(crate) struct Cluster {
     pub(crate) layout: Layout,
     /// The processes as they were started, by member.
     pub(crate) members: BTreeMap<u16, Running>,
+    /// The members that must find their data when they start.
+    pub(crate) have_data: BTreeSet<u16>,
 }
 
 /// A process, told apart from a later one with the same pid by when it started.
@@ -48,6 +50,7 @@ impl Cluster {
         Self {
             layout,
             members: BTreeMap::new(),
+            have_data: BTreeSet::new(),
         }
     }
 

@@ -131,7 +131,7 @@ impl Kind {
     /// If the member does not come back.
     pub(crate) async fn lift(self, members: &mut Members, member: u16) -> Result<Option<Duration>> {
         match self {
-            Self::Kill => return members.start(member).await.map(Some),
+            Self::Kill => return members.restart(member).await.map(Some),
             Self::Pause => members.signal(member, Signal::CONT)?,
             Self::Partition => members.isolate(member, false).await?,
             Self::None => {}

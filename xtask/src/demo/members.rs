@@ -53,7 +53,7 @@ impl Members {
             .with_context(|| format!("cannot create {}", self.layout.dir.display()))?;
         let mut starting = Vec::new();
         for id in self.layout.ids() {
-            starting.push((id, self.spawn(id)?));
+            starting.push((id, self.spawn(id, false)?));
         }
         for (id, from) in starting {
             self.ready(id, from).await?;
@@ -61,19 +61,19 @@ impl Members {
         self.leader().await.map(drop)
     }
 
-    /// Starts member `id` and waits until it is ready; returns how long that took.
+    /// Starts member `id` again and waits until it is ready; returns how long that took.
     ///
     /// # Errors
     /// If it does not come up.
-    pub(crate) async fn start(&mut self, id: u16) -> Result<Duration> {
+    pub(crate) async fn restart(&mut self, id: u16) -> Result<Duration> {
         let began = Instant::now();
-        let from = self.spawn(id)?;
+        let from = self.spawn(id, true)?;
         self.ready(id, from).await?;
         Ok(began.elapsed())
     }
 
-    fn spawn(&mut self, id: u16) -> Result<u64> {
-        let mut command = self.layout.command(id);
+    fn spawn(&mut self, id: u16, before: bool) -> Result<u64> {
+        let mut command = self.layout.command(id, before);
         let from = self.layout.output(id).attach(&mut command)?;
         let process = Process::spawn(command, &format!("member {id}"))
             .with_context(|| format!("cannot start {}", self.layout.binary.display()))?;
