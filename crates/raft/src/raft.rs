@@ -132,6 +132,8 @@ impl Raft {
         match &message {
             // A pre-vote promises nothing, so its term binds nobody; a vote brings its term in its own record.
             Message::PreVote { .. } | Message::RequestVote { .. } => {}
+            // Who would vote for a later term may well be behind this one.
+            Message::PreVoteReply { .. } if term < self.hard.term => {}
             _ if term < self.hard.term => return self.on_stale(from, &message, out),
             _ if term > self.hard.term => self.adopt(now, term, out),
             _ => {}

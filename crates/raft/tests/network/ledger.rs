@@ -142,7 +142,9 @@ impl Ledger {
                 let held = disk.last().position.max(snapshot.unwrap_or_default());
                 assert!(*matched <= held, "{message} beyond what is on disk, {held}");
                 // Log matching (R3) carries this from the last entry to all before it.
-                if let Some(chosen) = self.at(*matched) {
+                // What a later leader chose need not be what an older one's follower has.
+                let known = self.at(*matched);
+                if let Some(chosen) = known.filter(|chosen| chosen.by <= message.term()) {
                     let held = member.has_durable(*matched, chosen.hash);
                     assert!(held, "{message} of another entry than was chosen");
                 }
