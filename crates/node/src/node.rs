@@ -57,7 +57,13 @@ impl<S: StateMachine> Node<S> {
         command: Bytes,
     ) -> impl Future<Output = Result<Applied<S::Reply>, Failure>> + Send + use<S> {
         let (answer, fate) = oneshot::channel();
-        let pushed = self.push(Request::Write { command, answer });
+        let Refusal { limit, .. } = self.handle.refusal;
+        let bytes = command.len() as u64;
+        let pushed = if bytes > limit {
+            Err(Failure::TooLarge { bytes, limit })
+        } else {
+            self.push(Request::Write { command, answer })
+        };
         async move {
             pushed?;
             // A member that died with the command in its hands leaves its fate open.
@@ -113,14 +119,13 @@ impl<S: StateMachine> Node<S> {
     }
 
     fn push(&self, request: Request<S>) -> Result<(), Failure> {
-        let Refusal { retry_after, limit } = self.handle.refusal;
-        let bytes = request.weight();
-        match self.handle.clients.push(request, bytes) {
+        let Refusal { retry_after, .. } = self.handle.refusal;
+        let weight = request.weight();
+        match self.handle.clients.push(request, weight) {
             Ok(()) => Ok(()),
-            Err(PushError::Full(_)) => Err(Failure::Overloaded { retry_after }),
-            Err(PushError::TooHeavy(_)) => {
-                let bytes = bytes as u64;
-                Err(Failure::TooLarge { bytes, limit })
+            // Commands were measured before; nothing else is too heavy for a queue that holds the greatest of them.
+            Err(PushError::Full(_) | PushError::TooHeavy(_)) => {
+                Err(Failure::Overloaded { retry_after })
             }
             Err(PushError::Closed(_)) => Err(Failure::Stopped),
         }

@@ -71,7 +71,8 @@ async fn a_command_over_the_limit_is_refused_by_its_size() {
     increment(only, "a").await.unwrap();
     for bytes in [(128 << 10) + 1, 100 << 20] {
         let refused = only.propose(vec![0; bytes].into()).await.unwrap_err();
-        assert!(matches!(refused, Failure::TooLarge { limit, .. } if limit == 128 << 10));
+        let (bytes, limit) = (bytes as u64, 128 << 10);
+        assert_eq!(refused, Failure::TooLarge { bytes, limit });
     }
     assert!(only.propose(vec![0; 128 << 10].into()).await.is_ok());
     cluster.stop().await;
