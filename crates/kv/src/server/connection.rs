@@ -109,7 +109,7 @@ impl<M: Member> Connection<M> {
         if let Err(error) = self.rounds().await {
             tracing::debug!(client = self.session.id, %error, "connection lost");
         }
-        self.shared.large_requests.give(self.input.charged);
+        self.input.rest(&self.shared);
     }
 
     async fn rounds(&mut self) -> io::Result<()> {
@@ -141,8 +141,7 @@ impl<M: Member> Connection<M> {
     async fn fill(&mut self) -> io::Result<bool> {
         loop {
             if self.input.buffer.is_empty() {
-                // A client that says nothing costs no buffer.
-                self.input.buffer = BytesMut::new();
+                self.input.rest(&self.shared);
             }
             tokio::select! {
                 biased;
@@ -171,7 +170,7 @@ impl<M: Member> Connection<M> {
     /// Carries out the requests of a round and says the answers in their order.
     async fn execute(&mut self, requests: Vec<Request>) -> io::Result<Option<End>> {
         let mut slots = Vec::with_capacity(requests.len());
-        let (mut reads, mut writing) = (Vec::new(), false);
+        let mut reads = Vec::new();
         for request in requests {
             match request {
                 Request::Ready(answer) => slots.push(Slot::Ready(answer)),
@@ -180,21 +179,14 @@ impl<M: Member> Connection<M> {
                     if !reads.is_empty() {
                         self.settle(&mut slots, &mut reads).await?;
                     }
-                    writing = true;
                     slots.push(Slot::Write(self.member.propose(command), shape));
                 }
                 Request::Read(read) => {
-                    // It must see the writes before it.
-                    if writing {
-                        self.settle(&mut slots, &mut reads).await?;
-                        writing = false;
-                    }
                     reads.push(read);
                     slots.push(Slot::Read);
                 }
                 Request::Alone(alone) => {
                     self.settle(&mut slots, &mut reads).await?;
-                    writing = false;
                     if let Some(end) = self.attend(alone).await? {
                         return Ok(Some(end));
                     }
@@ -205,7 +197,8 @@ impl<M: Member> Connection<M> {
         Ok(None)
     }
 
-    /// Waits for what was handed in and says the answers. There are writes or reads among the slots, never both.
+    /// Waits for what was handed in and says the answers. No write stands behind a read; and the reads are asked only
+    /// when the writes before them are settled, so that they see them.
     async fn settle<F>(&mut self, slots: &mut Vec<Slot<F>>, reads: &mut Vec<Read>) -> io::Result<()>
     where
         F: Future<Output = Result<Reply, Failure>>,
@@ -366,16 +359,21 @@ impl Input {
         (requests, None)
     }
 
+    /// Gives the buffer back: a client that says nothing costs none.
+    fn rest(&mut self, shared: &Shared) {
+        self.buffer = BytesMut::new();
+        shared.large_requests.give(self.charged);
+        self.charged = 0;
+    }
+
     /// Sees to it that the budget for large requests covers the buffer. False: it does not.
     fn charge(&mut self, shared: &Shared) -> bool {
         let needed = self.buffer.capacity().saturating_sub(FREE_INPUT_BYTES);
-        if needed > self.charged && !shared.large_requests.take(needed - self.charged) {
+        let more = needed.saturating_sub(self.charged);
+        if more > 0 && !shared.large_requests.take(more) {
             return false;
         }
-        if needed < self.charged {
-            shared.large_requests.give(self.charged - needed);
-        }
-        self.charged = needed;
+        self.charged += more;
         true
     }
 }

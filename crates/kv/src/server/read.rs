@@ -106,3 +106,36 @@ pub(crate) async fn keys(view: View, pattern: Bytes, answer_bytes_max: usize) ->
         Err(_) => Answer::Error("STOPPED this member is stopping".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_core::{At, Position, StateMachine, Timestamp};
+
+    use super::*;
+    use crate::Command;
+
+    #[test]
+    fn as_many_questions_are_answered_as_weigh_what_is_allowed_and_one_at_least() {
+        let mut store = KvStore::new();
+        let at = At {
+            position: Position(1),
+            time: Timestamp(1),
+        };
+        store.apply(at, &Command::set(b"k", &[0; 1000]).encode());
+        let reads: Vec<_> = (0..10)
+            .map(|_| Read::Get(Bytes::from_static(b"k")))
+            .collect();
+        let answered = |weight_max| ask_all(&store, &reads, weight_max, 1 << 20).len();
+        assert_eq!([1, 1000, 3000, 1 << 20].map(answered), [1, 1, 3, 10]);
+    }
+
+    #[test]
+    fn the_time_left_is_rounded_as_redis_rounds_it() {
+        let left = |millis, in_millis| ttl(Lifetime::Millis(millis), in_millis);
+        assert_eq!(
+            [left(499, false), left(500, false), left(1499, false)],
+            [0, 1, 1]
+        );
+        assert_eq!(left(1499, true), 1499);
+    }
+}
