@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 const SIZES: [usize; 2] = [64, 4096];
 const ROUNDS: u64 = 20_000;
@@ -162,7 +163,7 @@ impl Pair {
             link.outgoing.connected_for.is_some() && link.incoming.connected_for.is_some()
         };
         while !near.links().iter().all(up) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
         }
         Ok(Self {
             near,
@@ -216,14 +217,14 @@ async fn stream(size: usize) -> Outcome<f64> {
             let frame = Frame::new(Lane::Bulk, head.clone()).with_body(body.clone());
             match pair.near.send(FAR, frame) {
                 Ok(()) => sent += 1,
-                Err(SendError::Full) => yield_now().await,
+                Err(SendError::Full) => sleep(Duration::from_millis(1)).await,
                 Err(error) => return Err(error.into()),
             }
         }
         yield_now().await;
     }
     while pair.arrived_far.count.load(Ordering::Acquire) < sent {
-        tokio::time::sleep(Duration::from_micros(100)).await;
+        sleep(Duration::from_micros(100)).await;
     }
     let rate = sent as f64 / begun.elapsed().as_secs_f64();
     pair.end().await?;

@@ -162,3 +162,31 @@ async fn a_sink_is_fed_by_the_reader_and_may_close_the_connection() {
     drop(b);
     assert!(sink.stops.load(Ordering::SeqCst) >= 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_senders_at_once_lose_nothing_and_keep_their_order() {
+    const EACH: u64 = 20_000;
+    let [(a, _from_b), (_b, mut from_a)] = pair().await;
+    let sender = |name: u64| {
+        let a = a.clone();
+        // Threads without a runtime: a send needs none.
+        std::thread::spawn(move || {
+            for count in 0..EACH {
+                let frame =
+                    || Frame::new(Lane::Control, (name << 32 | count).to_le_bytes().to_vec());
+                while a.send(NodeId(2), frame()) == Err(SendError::Full) {
+                    std::thread::yield_now();
+                }
+            }
+        })
+    };
+    let senders: Vec<_> = (0..4).map(sender).collect();
+    let mut next_of = [0; 4];
+    for _ in 0..4 * EACH {
+        let number = number(&next(&mut from_a).await);
+        let (name, count) = ((number >> 32) as usize, number & u64::from(u32::MAX));
+        assert_eq!(count, next_of[name], "of sender {name}");
+        next_of[name] += 1;
+    }
+    assert!(senders.into_iter().all(|thread| thread.join().is_ok()));
+}
