@@ -66,10 +66,6 @@ impl<E> Agenda<E> {
     pub(crate) fn next(&mut self) -> Option<(Moment, E)> {
         self.heap.pop().map(|entry| (entry.at, entry.happening))
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.heap.len()
-    }
 }
 
 impl<E> PartialEq for Entry<E> {

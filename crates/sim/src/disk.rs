@@ -99,11 +99,6 @@ impl SimDisk {
         self.medium.borrow_mut().power_loss(survival);
     }
 
-    /// How many calls there have been.
-    pub(crate) fn calls(&self) -> u64 {
-        self.medium.borrow().calls
-    }
-
     /// How many bytes all files hold.
     pub(crate) fn used(&self) -> u64 {
         self.medium.borrow().used()

@@ -36,6 +36,8 @@ pub(crate) struct Host<L: ReplicatedLog, S: StateMachine> {
     pub(crate) paused: Moment,
     /// When its next tick is on the agenda.
     pub(crate) wake: Option<Moment>,
+    /// Ticks in a row that left a deadline behind that had passed.
+    pub(crate) idle_ticks: u32,
     /// How much longer its syncs take.
     pub(crate) slow: std::time::Duration,
 }
@@ -85,8 +87,14 @@ impl From<JournalError> for Exit {
 
 impl From<SnapshotError> for Exit {
     fn from(error: SnapshotError) -> Self {
-        match error {
+        match &error {
             SnapshotError::Io { .. } | SnapshotError::Full { .. } => Self::Disk(error.to_string()),
+            // A read that fails counts as corrupt (`RELIABILITY` E4); the next start may read it.
+            SnapshotError::AllCorrupt(all)
+                if all.iter().any(|one| matches!(one, SnapshotError::Io { .. })) =>
+            {
+                Self::Disk(error.to_string())
+            }
             _ => Self::Refused(error.to_string()),
         }
     }
@@ -104,6 +112,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
             refused: false,
             paused: Moment::START,
             wake: None,
+            idle_ticks: 0,
             slow: std::time::Duration::ZERO,
         }
     }

@@ -2,13 +2,15 @@
 
 mod machine;
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use quorate_core::Rng;
 
 pub use machine::{LedgerMachine, LedgerReply, LedgerSnapshot};
 
 use crate::Workload;
-use crate::linearizability::{Model, Operation, check_by_key};
+use crate::linearizability::{Model, Operation, Outcome, check_by_key};
 
 /// What clients do to a [`LedgerMachine`], and how it is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +142,7 @@ impl Workload for Ledger {
             .filter(|operation| !matches!(operation.input.key, Key::Alarm(_)))
             .cloned()
             .collect();
-        check_by_key(&LedgerModel, &told, |entry| entry.key)
+        check_by_key(&LedgerModel::new(&told), &told, |entry| entry.key)
             .map_err(|(key, verdict)| explain(key, &verdict, &told))
     }
 }
@@ -172,10 +174,34 @@ impl Key {
 }
 
 /// What one key does, told apart from the machine that is judged by it.
-struct LedgerModel;
+struct LedgerModel {
+    /// The longest that each list was seen: what is appended has to be what stands there.
+    longest: BTreeMap<Key, Vec<u64>>,
+}
+
+impl LedgerModel {
+    fn new(history: &[Operation<Entry, Seen>]) -> Self {
+        let mut longest: BTreeMap<Key, Vec<u64>> = BTreeMap::new();
+        for operation in history {
+            if let Outcome::Returned { output: Seen::Items(items), .. } = &operation.outcome {
+                let known = longest.entry(operation.input.key).or_default();
+                if items.len() > known.len() {
+                    known.clone_from(items);
+                }
+            }
+        }
+        Self { longest }
+    }
+
+    /// Whether `item` may stand behind `count` others in the list `key`.
+    fn fits(&self, key: Key, count: u64, item: u64) -> bool {
+        let known = self.longest.get(&key).and_then(|items| items.get(count as usize));
+        known.is_none_or(|known| *known == item)
+    }
+}
 
 impl Model for LedgerModel {
-    /// The content or count; a list's length and a hash of its items.
+    /// The content or count; a hash of a list's items and their number.
     type State = (u64, u64);
     type Input = Entry;
     type Output = Seen;
@@ -185,17 +211,19 @@ impl Model for LedgerModel {
     }
 
     fn step(&self, state: &(u64, u64), input: &Entry, output: Option<&Seen>) -> Option<(u64, u64)> {
-        let (first, hash) = *state;
+        let (top, count) = *state;
         let next = match (input.key, input.change) {
             (_, None) | (Key::Alarm(_), _) => *state,
             (Key::Cell(_), Some(number)) => (number, 0),
-            (Key::Counter(_), Some(_)) => (first + 1, 0),
-            (Key::List(_), Some(number)) => (number, chain(hash, number)),
+            (Key::Counter(_), Some(_)) => (top + 1, 0),
+            (Key::List(_), Some(number)) => {
+                self.fits(input.key, count, number).then(|| (chain(top, number), count + 1))?
+            }
         };
-        let fits = match (output, input.key) {
-            (None | Some(Seen::Done), _) => true,
-            (Some(Seen::Number(number)), _) => *number == next.0,
-            (Some(Seen::Items(items)), _) => items.iter().fold(0, |hash, item| chain(hash, *item)) == hash,
+        let fits = match output {
+            None | Some(Seen::Done) => true,
+            Some(Seen::Number(number)) => *number == next.0,
+            Some(Seen::Items(items)) => hash(items) == top && items.len() as u64 == count,
         };
         fits.then_some(next)
     }
@@ -221,13 +249,17 @@ impl Model for LedgerModel {
             (Seen::Done, _) => None,
             (Seen::Number(number), None) => Some(*number),
             (Seen::Number(count), Some(_)) => count.checked_sub(1),
-            (Seen::Items(items), _) => Some(items.last().copied().unwrap_or(0)),
+            (Seen::Items(items), _) => Some(hash(items)),
         }
     }
 
     fn interchangeable(&self, one: &Entry, other: &Entry) -> bool {
         matches!(one.key, Key::Counter(_)) && one.change.is_some() && other.change.is_some()
     }
+}
+
+fn hash(items: &[u64]) -> u64 {
+    items.iter().fold(0, |hash, item| chain(hash, *item))
 }
 
 /// A hash of a list, item by item.

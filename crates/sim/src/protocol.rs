@@ -91,13 +91,12 @@ pub enum Remembered {
         /// Consecutive batches with the epochs in which they were proposed.
         runs: Vec<(Epoch, Batch)>,
     },
-    /// Everything up to here is covered by a snapshot. What lies behind stays if the entry here is the one it had,
-    /// and goes otherwise.
+    /// Everything up to here is covered by a snapshot.
     Base {
         /// The last position covered.
         upto: Position,
-        /// The epoch of the entry there.
-        epoch: Epoch,
+        /// Whether the entries behind it stay.
+        keeps: bool,
     },
 }
 

@@ -24,7 +24,9 @@ use crate::{Moment, Plan, Protocol, Workload};
 use phases::Phase;
 
 /// What a run may take before it counts as running in circles.
-const EVENTS_MAX: u64 = 30_000_000;
+const EVENTS_MAX: u64 = 10_000_000;
+/// How many ticks in a row may leave a deadline behind that has passed.
+const IDLE_TICKS_MAX: u32 = 1_000;
 
 type Message<P> = <<P as Protocol>::Log as ReplicatedLog>::Message;
 type Machine<W> = <W as Workload>::Machine;
@@ -228,7 +230,22 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             return Ok(());
         }
         self.trace.hash([now.0, host as u64, 0]);
-        self.turn(host, |process, clock, out| process.replica.step(clock, Event::Tick, out))
+        self.turn(host, |process, clock, out| process.replica.step(clock, Event::Tick, out))?;
+        self.judge_deadline(host)
+    }
+
+    /// A tick has to do what its deadline was for, or a driver would spin.
+    fn judge_deadline(&mut self, host: usize) -> Verdict {
+        let machine = &mut self.hosts[host];
+        let local = machine.clock.monotonic(self.now);
+        let deadline = machine.process.as_ref().and_then(|process| process.replica.deadline());
+        let passed = deadline.is_some_and(|deadline| deadline <= local);
+        machine.idle_ticks = if passed { machine.idle_ticks + 1 } else { 0 };
+        if machine.idle_ticks > IDLE_TICKS_MAX {
+            let what = format!("member {}: deadline {deadline:?} at {local}", host + 1);
+            return Err(Violation::new("a tick serves its deadline", what));
+        }
+        Ok(())
     }
 
     fn on_own(&mut self, host: usize, run: u64, what: Own<Message<P>>) -> Verdict {
@@ -311,7 +328,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
         else {
             return;
         };
-        let at = machine.clock.moment_of(deadline).max(Moment(self.now.0 + 1));
+        let at = machine.clock.moment_of(deadline).max(Moment(self.now.0 + 1_000));
         let at = Moment(at.0.next_multiple_of(grain.max(1)));
         if machine.wake.is_none_or(|wake| wake > at) {
             machine.wake = Some(at);

@@ -6,7 +6,7 @@ use quorate_sim::{Claim, Member, Protocol, Remembered};
 
 /// Raft with the limits drawn for a run.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RaftProtocol;
+pub(crate) struct RaftProtocol;
 
 impl Protocol for RaftProtocol {
     type Log = Raft;
@@ -44,12 +44,13 @@ impl Protocol for RaftProtocol {
                 after: prev.position,
                 runs: runs.iter().map(|run| (run.term.epoch(), run.batch.clone())).collect(),
             }],
-            Record::Base { term, voted_for, base } => vec![
+            Record::Compacted { term, voted_for, base } => vec![
                 promise(*term, *voted_for),
-                Remembered::Base {
-                    upto: base.position,
-                    epoch: base.term.epoch(),
-                },
+                Remembered::Base { upto: base.position, keeps: true },
+            ],
+            Record::Installed { term, voted_for, base } => vec![
+                promise(*term, *voted_for),
+                Remembered::Base { upto: base.position, keeps: false },
             ],
         }
     }

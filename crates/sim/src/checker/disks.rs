@@ -12,14 +12,14 @@ use crate::{Claim, Remembered};
 pub(super) enum Said {
     Promise { epoch: Epoch, vote: Option<NodeId> },
     Entries { after: Position, values: Vec<Value> },
-    Base { upto: Position, epoch: Epoch },
+    Base { upto: Position, keeps: bool },
 }
 
 impl From<Remembered> for Said {
     fn from(remembered: Remembered) -> Self {
         match remembered {
             Remembered::Promise { epoch, vote } => Self::Promise { epoch, vote },
-            Remembered::Base { upto, epoch } => Self::Base { upto, epoch },
+            Remembered::Base { upto, keeps } => Self::Base { upto, keeps },
             Remembered::Entries { after, runs } => Self::Entries {
                 after,
                 values: runs.iter().flat_map(|(epoch, batch)| values(*epoch, batch)).collect(),
@@ -161,13 +161,13 @@ impl DiskView {
                 self.entries.truncate(kept as usize);
                 self.entries.extend(values);
             }
-            Said::Base { upto, epoch } => {
-                let matches = self.at(upto).is_some_and(|value| value.epoch == epoch);
-                if matches {
-                    self.entries.drain(..(upto.0 - self.base.0) as usize);
-                } else if upto != self.base {
-                    self.entries.clear();
-                }
+            Said::Base { upto, keeps: true } if upto <= self.last() => {
+                let gone = upto.0.saturating_sub(self.base.0);
+                self.entries.drain(..gone as usize);
+                self.base = self.base.max(upto);
+            }
+            Said::Base { upto, .. } => {
+                self.entries.clear();
                 self.base = upto;
             }
         }

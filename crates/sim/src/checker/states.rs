@@ -14,13 +14,13 @@ pub(super) struct States {
 }
 
 /// The highest that was seen of a member.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     /// Over all lives.
     epoch: Epoch,
     snapshot: Position,
+    /// In this life: that entries were forgotten may itself be forgotten.
     compacted: Position,
-    /// In this life.
     committed: Position,
     applied: Position,
 }
@@ -36,7 +36,7 @@ impl States {
 
     pub(super) fn on_restart(&mut self, host: usize) {
         let seen = &mut self.members[host];
-        (seen.committed, seen.applied) = (Position::ZERO, Position::ZERO);
+        *seen = Seen { epoch: seen.epoch, snapshot: seen.snapshot, ..Seen::default() };
     }
 
     pub(super) fn on_leader(&mut self, host: usize, epoch: Epoch) -> Verdict {
@@ -54,6 +54,7 @@ impl States {
             self.on_leader(host, status.epoch)?;
         }
         let order = ordered(&status, applied, snapshot);
+        let before = self.members[host];
         let seen = &mut self.members[host];
         let monotone = status.epoch >= seen.epoch
             && status.committed >= seen.committed
@@ -69,7 +70,7 @@ impl States {
         };
         if !order || !monotone {
             let how = if order { "went back" } else { "are out of order" };
-            let what = format!("positions of member {} {how}: {shown:?}", host + 1);
+            let what = format!("member {} {how}: {shown:?}, before {before:?}", host + 1);
             return Err(Violation::new("positions are ordered and monotone (A4)", what));
         }
         self.on_digest(host, shown)
