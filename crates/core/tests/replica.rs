@@ -12,7 +12,7 @@ use quorate_core::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A log that does what its messages say.
+/// A log that does what its messages say; a leader of zero is none.
 struct Scripted {
     status: Status,
     refuse: Option<Rejection>,
@@ -100,7 +100,7 @@ impl ReplicatedLog for Scripted {
             } => {
                 self.status.role = RoleKind::Follower;
                 self.status.epoch.round = round;
-                self.status.leader = Some(NodeId(leader));
+                self.status.leader = (leader > 0).then_some(NodeId(leader));
             }
             Input::Receive {
                 message: Order::Commit(batch),
@@ -554,6 +554,22 @@ fn a_read_is_asked_again_when_leadership_moves_and_never_ends_as_unknown() {
         seen.contains(&"Fail 4: no leader took the request in time".into()),
         "{seen:?}"
     );
+}
+
+#[test]
+fn the_deadline_never_stays_in_the_past() {
+    let mut bench = Bench::new();
+    bench.order(Order::Follow(1, 2)).submit(1, b"a").read(2);
+    bench.order(Order::Follow(2, 0));
+    for _ in 0..30 {
+        bench.after(50);
+        let deadline = bench.replica.deadline();
+        assert!(
+            deadline.is_none_or(|at| at > bench.clock.now),
+            "{deadline:?}"
+        );
+    }
+    assert_eq!(bench.replica.open(), (0, 0, 0), "both have expired");
 }
 
 #[test]

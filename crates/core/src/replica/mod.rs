@@ -184,9 +184,11 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             .abandon(|ticket, failure| out.push(Effect::Fail { ticket, failure }));
     }
 
-    /// When to call [`Self::step`] with [`Event::Tick`] at the latest.
+    /// When to call [`Self::step`] with [`Event::Tick`], and [`Self::flush`] after it, at the latest. After both it lies
+    /// ahead.
     pub fn deadline(&self) -> Option<Instant> {
-        let requests = earlier(self.writes.deadline(), self.reads.deadline());
+        let led = self.leading.status.leader.is_some();
+        let requests = earlier(self.writes.deadline(led), self.reads.deadline(led));
         let fetch = self.snapshots.fetch.as_ref().and_then(Fetch::deadline);
         earlier(
             earlier(requests, self.log.deadline()),

@@ -179,11 +179,11 @@ impl Reads {
         self.remote.clear();
     }
 
-    /// When something has to be done even if nothing happens.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    /// When something has to be done even if nothing happens. Without a leader nobody can be asked again.
+    pub(super) fn deadline(&self, led: bool) -> Option<Instant> {
         let again = self.rounds.iter().filter_map(|round| match round.state {
-            State::Asked(_, again) => Some(again),
-            State::New | State::From(_) => None,
+            State::Asked(_, again) if led => Some(again),
+            State::New | State::Asked(..) | State::From(_) => None,
         });
         earlier(again.min(), self.rounds.front().map(|round| round.deadline))
     }

@@ -305,12 +305,10 @@ impl Writes {
         (self.bytes, self.commands, self.handed, self.again) = (0, 0, 0, None);
     }
 
-    /// When something has to be done even if nothing happens.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        earlier(
-            self.queue.front().map(|pending| pending.deadline),
-            self.again,
-        )
+    /// When something has to be done even if nothing happens. Without a leader nothing can be handed over again.
+    pub(super) fn deadline(&self, led: bool) -> Option<Instant> {
+        let expiry = self.queue.front().map(|pending| pending.deadline);
+        earlier(expiry, self.again.filter(|_| led))
     }
 
     /// Commands whose fate is open, and their bytes.
