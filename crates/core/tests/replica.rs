@@ -477,6 +477,21 @@ fn a_refusal_fails_the_request_only_if_no_other_attempt_may_have_succeeded() {
 }
 
 #[test]
+fn any_number_of_refusals_is_borne() {
+    let overloaded = Rejection::Overloaded {
+        retry_after: Duration::ZERO,
+    };
+    let mut bench = Bench::with(|config| config.request_timeout = Duration::from_hours(1));
+    bench.order(Order::Follow(1, 2)).submit(7, b"a").handed();
+    let mut attempt = bench.order(Order::Follow(2, 3)).handed()[0].1;
+    for _ in 0..200 {
+        let why = overloaded;
+        bench.receive(3, Parcel::Refused { attempt, why });
+        attempt = bench.after(60).handed()[0].1;
+    }
+}
+
+#[test]
 fn a_forward_counts_once_and_only_in_the_epoch_it_was_meant_for() {
     let forward = |round, attempt| Parcel::Forward {
         epoch: Epoch {

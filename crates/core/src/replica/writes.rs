@@ -45,7 +45,7 @@ struct Pending {
     sent: Option<Sent>,
     /// It was handed over before and that attempt was not refused: it may be in some log.
     maybe: bool,
-    /// How long to wait before it is sent again; doubles.
+    /// How long to wait before it is sent again; doubles, up to the request's own time.
     patience: Duration,
 }
 
@@ -173,7 +173,10 @@ impl Writes {
         let pending = &mut self.queue[index];
         pending.maybe = pending.maybe();
         let again = lossy.then(|| now + pending.patience);
-        pending.patience *= 2;
+        pending.patience = pending
+            .patience
+            .saturating_mul(2)
+            .min(self.config.request_timeout);
         pending.sent = Some(Sent {
             number: self.attempt,
             refused: false,
