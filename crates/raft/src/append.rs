@@ -23,6 +23,11 @@ impl Raft {
         if !self.log.holds(prev) {
             return self.reject(from, prev, out);
         }
+        if runs.first().is_some_and(|run| run.term < prev.term) {
+            // Only where the message begins before the base can this be news.
+            self.anomalies += 1;
+            return;
+        }
         let fresh = match self.log.divergence(prev.position, &runs) {
             None => false,
             Some(at) if at <= self.verified() => {

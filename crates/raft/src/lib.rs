@@ -11,6 +11,8 @@ mod config;
 mod disk;
 mod election;
 mod log;
+#[cfg(test)]
+mod log_model;
 mod message;
 mod progress;
 mod raft;

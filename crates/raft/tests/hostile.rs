@@ -1,0 +1,255 @@
+//! A broken or hostile peer: whatever it says, a member does not panic, does not lose what it chose, and does not grow
+//! without bound (R30).
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use quorate_core::{
+    Batch, Epoch, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output, Position,
+    ReplicatedLog, SnapshotMeta, Ticket, Timestamp,
+};
+use quorate_raft::{Append, Message, Point, Raft, RaftConfig, Run, Term};
+
+/// Numbers where arithmetic breaks, and numbers that nearly fit.
+fn number() -> impl Strategy<Value = u64> {
+    let edges = [
+        u64::MAX,
+        u64::MAX - 1,
+        u64::MAX / 2,
+        u64::MAX / 2 + 1,
+        u64::MAX / 4,
+        u64::MAX / 4 + 1,
+    ];
+    prop_oneof![6 => 0..8u64, 1 => proptest::sample::select(edges.to_vec()), 1 => any::<u64>()]
+}
+
+fn term() -> impl Strategy<Value = Term> {
+    number().prop_map(Term)
+}
+
+fn position() -> impl Strategy<Value = Position> {
+    number().prop_map(Position)
+}
+
+fn point() -> impl Strategy<Value = Point> {
+    (position(), term()).prop_map(|(position, term)| Point { position, term })
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    (term(), number(), any::<bool>()).prop_map(|(term, sequence, noop)| {
+        let label = Label {
+            sequence,
+            ..Label::default()
+        };
+        let batch = if noop {
+            Batch::noop(Timestamp::ZERO)
+        } else {
+            Batch::one(label, Bytes::from_static(b"x"))
+        };
+        Run { term, batch }
+    })
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let runs = proptest::collection::vec(run(), 0..4);
+    prop_oneof![
+        (term(), point()).prop_map(|(term, last)| Message::PreVote { term, last }),
+        (term(), term(), any::<bool>()).prop_map(|(term, campaign, granted)| {
+            Message::PreVoteReply {
+                term,
+                campaign,
+                granted,
+            }
+        }),
+        (term(), point()).prop_map(|(term, last)| Message::RequestVote { term, last }),
+        (term(), any::<bool>()).prop_map(|(term, granted)| Message::VoteReply { term, granted }),
+        (term(), point(), position(), runs).prop_map(|(term, prev, commit, runs)| {
+            let runs = runs.into_iter().collect();
+            Message::Append(Append {
+                term,
+                prev,
+                commit,
+                runs,
+            })
+        }),
+        (term(), position(), position()).prop_map(|(term, verified, matched)| Message::Accepted {
+            term,
+            verified,
+            matched
+        }),
+        (term(), position(), point()).prop_map(|(term, prev, hint)| Message::Rejected {
+            term,
+            prev,
+            hint
+        }),
+        (term(), position(), number()).prop_map(|(term, commit, round)| Message::Heartbeat {
+            term,
+            commit,
+            round
+        }),
+        (term(), number(), position(), position()).prop_map(|(term, round, verified, matched)| {
+            Message::HeartbeatReply {
+                term,
+                round,
+                verified,
+                matched,
+            }
+        }),
+        (term(), position()).prop_map(|(term, commit)| Message::Commit { term, commit }),
+        (term(), point(), number()).prop_map(|(term, last, node)| {
+            let epoch = Epoch {
+                round: last.term.0,
+                node: NodeId(node / 4),
+            };
+            let meta = SnapshotMeta {
+                position: last.position,
+                epoch,
+                bytes: 1,
+                checksum: 1,
+            };
+            Message::Snapshot { term, meta }
+        }),
+        term().prop_map(|term| Message::NewTerm { term }),
+    ]
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Message(u64, Message),
+    Wait(u64),
+    Sync,
+    Propose,
+    Read,
+    Compact(u64),
+    Fetched,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        12 => (1..6u64, message()).prop_map(|(from, message)| Event::Message(from, message)),
+        3 => (0..700u64).prop_map(Event::Wait),
+        4 => Just(Event::Sync),
+        2 => Just(Event::Propose),
+        1 => Just(Event::Read),
+        1 => (0..8u64).prop_map(Event::Compact),
+        1 => Just(Event::Fetched),
+    ]
+}
+
+struct Victim {
+    raft: Raft,
+    now: Instant,
+    written: Mark,
+    offered: Option<SnapshotMeta>,
+    chosen: Position,
+    chosen_in: Epoch,
+}
+
+impl Victim {
+    fn new() -> Self {
+        let config = RaftConfig::new(NodeId(1), &[NodeId(1), NodeId(2), NodeId(3)]);
+        let memory = Memory {
+            records: &mut std::iter::empty(),
+            durable: Mark::ZERO,
+            snapshot: None,
+        };
+        Self {
+            raft: Raft::restore(config, Instant::ZERO, memory).unwrap(),
+            now: Instant::ZERO,
+            written: Mark::ZERO,
+            offered: None,
+            chosen: Position::ZERO,
+            chosen_in: Epoch::default(),
+        }
+    }
+
+    fn suffer(&mut self, event: Event) {
+        let upto = self.written;
+        let ticket = Ticket(1);
+        let input = match event {
+            Event::Message(from, message) => Input::Receive {
+                from: NodeId(from),
+                message,
+            },
+            Event::Wait(ms) => {
+                self.now = self.now + Duration::from_millis(ms);
+                Input::Tick
+            }
+            Event::Sync => Input::Durable { upto },
+            Event::Propose => {
+                let batch = Batch::one(Label::default(), Bytes::from_static(b"mine"));
+                Input::Propose { ticket, batch }
+            }
+            Event::Read => Input::Read { ticket },
+            Event::Compact(back) => {
+                let upto = Position(self.chosen.get().saturating_sub(back));
+                let (position, epoch) = (self.chosen, self.chosen_in);
+                let snapshot = SnapshotMeta {
+                    position,
+                    epoch,
+                    bytes: 1,
+                    checksum: 1,
+                };
+                Input::Compact { upto, snapshot }
+            }
+            Event::Fetched => match self.offered.take() {
+                Some(snapshot) => Input::Fetched { snapshot },
+                None => return,
+            },
+        };
+        let mut outbox = Outbox::new();
+        self.raft.step(self.now, input, &mut outbox);
+        outbox.drain().for_each(|output| self.take(output));
+    }
+
+    fn take(&mut self, output: Output<Message, quorate_raft::Record>) {
+        match output {
+            Output::Persist { mark, .. } => self.written = mark,
+            Output::Commit(committed) => {
+                assert_eq!(
+                    committed.first,
+                    self.chosen.next(),
+                    "no gap, nothing taken back"
+                );
+                (self.chosen, self.chosen_in) = (committed.last(), committed.epoch);
+            }
+            Output::Install { snapshot } => {
+                assert!(snapshot.position > self.chosen);
+                (self.chosen, self.chosen_in) = (snapshot.position, snapshot.epoch);
+            }
+            Output::Fetch { snapshot, .. } => self.offered = Some(snapshot),
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_message_makes_a_member_panic(events in proptest::collection::vec(event(), 1..150)) {
+        let mut victim = Victim::new();
+        for event in events {
+            victim.suffer(event);
+            let status = victim.raft.status();
+            prop_assert!(status.compacted <= status.committed && status.committed <= status.last);
+        }
+    }
+}
+
+#[test]
+fn absurd_messages_are_counted_and_strangers_are_not_even_heard() {
+    let mut victim = Victim::new();
+    let absurd = Message::Heartbeat {
+        term: Term(u64::MAX),
+        commit: Position::ZERO,
+        round: 0,
+    };
+    victim.suffer(Event::Message(9, absurd.clone()));
+    assert_eq!(victim.raft.anomalies(), 0);
+    victim.suffer(Event::Message(2, absurd));
+    assert_eq!(victim.raft.anomalies(), 1);
+    assert_eq!(victim.raft.status().epoch, Epoch::default());
+}
