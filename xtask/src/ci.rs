@@ -41,7 +41,16 @@ const TESTS: Step = step(
     "tests",
     &["test", "--workspace", "--lib", "--bins", "--tests"],
 );
-const EXAMPLES: Step = step("examples build", &["build", "--workspace", "--examples"]);
+const EXAMPLES: [Step; 2] = [
+    step(
+        "example counter",
+        &["run", "--package", "quorate", "--example", "counter"],
+    ),
+    step(
+        "example embed",
+        &["run", "--package", "quorate", "--example", "embed"],
+    ),
+];
 const DOCTESTS: Step = step("doctests", &["test", "--workspace", "--doc"]);
 const DOC: Step = Step {
     name: "documentation",
@@ -71,8 +80,9 @@ pub(crate) async fn run(console: Console) -> Result<()> {
     let tests = if has_nextest() { NEXTEST } else { TESTS };
     let began = Instant::now();
     let mut table = Vec::new();
+    let [counter, embed] = EXAMPLES;
     for step in [
-        FORMAT, TIDY, CLIPPY, tests, DOCTESTS, EXAMPLES, DOC, LOOM, DEMO,
+        FORMAT, TIDY, CLIPPY, tests, DOCTESTS, counter, embed, DOC, LOOM, DEMO,
     ] {
         let seconds = step.run(console).await?;
         table.push((step.name, seconds));

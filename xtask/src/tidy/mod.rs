@@ -5,6 +5,7 @@ mod crates;
 mod fronts;
 mod licences;
 mod links;
+mod sample;
 mod sizes;
 mod words;
 
@@ -16,7 +17,7 @@ use crate::console::{Console, Tone};
 /// A rule of the repository: its name, and what breaks it.
 type Rule = (&'static str, fn(&Workspace) -> Result<Vec<String>>);
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     (
         "the arrows between crates point where the architecture says",
         |workspace| Ok(arrows::check(workspace)),
@@ -43,6 +44,10 @@ const RULES: [Rule; 7] = [
     (
         "every relative link in the documentation leads somewhere",
         links::check,
+    ),
+    (
+        "the code in the README is an example that is compiled",
+        sample::check,
     ),
 ];
 
