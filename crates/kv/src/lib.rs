@@ -18,6 +18,11 @@
 //! assert_eq!(store.get(b"greeting").as_deref(), Some(&b"hello"[..]));
 //! assert_eq!(store.dbsize(), 2);
 //! ```
+//! With a log beneath it, it is replicated: `quorate-node` runs one, `Node::propose` takes the bytes of
+//! [`Command::encode`], `Node::read` hands out `&KvStore`.
+//!
+//! The feature `server`, on by default, adds the server in front of such a member and the binary `quorate-kv`. Without
+//! it this crate is the state machine alone.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "server")]

@@ -4,6 +4,46 @@
 //! consecutive writes to the member without waiting in between, asks consecutive reads as one, waits at every
 //! change from one to the other, and writes all answers at once, in order. So a read sees the writes before it in
 //! the same pipeline and none behind it.
+//!
+//! Within a program of one's own:
+//! ```
+//! use quorate_core::{ClusterId, NodeId, ReadLevel};
+//! use quorate_kv::KvStore;
+//! use quorate_kv::server::{Limits, Server, ServerConfig};
+//! use quorate_node::{Node, NodeConfig};
+//! use quorate_raft::{Raft, RaftConfig};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let id = NodeId(1);
+//! let config = NodeConfig::in_memory(ClusterId(1), id);
+//! let node = Node::start::<Raft>(config, RaftConfig::new(id, &[id]), KvStore::new).await?;
+//!
+//! let config = ServerConfig {
+//!     protocol: "raft",
+//!     limits: Limits::default(),
+//!     read_level: ReadLevel::Linearizable,
+//!     allow_faults: false,
+//!     durable: false,
+//! };
+//! let server = Server::bind("127.0.0.1:0", config).await?;
+//! let address = server.local_addr()?;
+//! let (close, closing) = tokio::sync::watch::channel(false);
+//! let serving = tokio::spawn(server.serve(node.clone(), closing));
+//!
+//! let mut client = tokio::net::TcpStream::connect(address).await?;
+//! client.write_all(b"SET greeting hello\nSTRLEN greeting\nQUIT\n").await?;
+//! let mut answers = String::new();
+//! client.read_to_string(&mut answers).await?;
+//! assert_eq!(answers, "+OK\r\n:5\r\n+OK\r\n");
+//!
+//! close.send_replace(true);
+//! serving.await?;
+//! node.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod admin;
 mod answer;

@@ -48,7 +48,17 @@ impl Member for Backing {
         command: Bytes,
     ) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
         let fate = self.node.propose(command);
-        async move { fate.await.map(|applied| applied.reply) }
+        let node = self.node.clone();
+        async move {
+            match fate.await {
+                Ok(applied) => Ok(applied.reply),
+                // A member without room does not lead: that is why nobody does, and what the operator can mend.
+                Err(Failure::NotLeader { leader: None, .. }) if !has_room(&node) => {
+                    Err(Failure::NoRoom)
+                }
+                Err(failure) => Err(failure),
+            }
+        }
     }
 
     fn read<R: Send + 'static>(
@@ -125,6 +135,10 @@ impl Member for Backing {
             }
         }
     }
+}
+
+fn has_room(node: &Node<KvStore>) -> bool {
+    node.status().borrow().journal.has_room
 }
 
 fn members(status: &NodeStatus) -> String {

@@ -1,0 +1,197 @@
+//! Three members and their servers in one process: any of them serves any command.
+#![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quorate_core::{ClusterId, NodeId, ReadLevel, RoleKind};
+use quorate_kv::KvStore;
+use quorate_kv::server::{Limits, Server, ServerConfig};
+use quorate_node::{Node, NodeConfig};
+use quorate_raft::{Raft, RaftConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+struct Member {
+    node: Node<KvStore>,
+    address: SocketAddr,
+    _close: watch::Sender<bool>,
+}
+
+impl Member {
+    async fn start(id: NodeId, voters: &[NodeId]) -> Self {
+        let mut config = NodeConfig::in_memory(ClusterId(1), id);
+        config.replica.request_timeout = Duration::from_millis(1500);
+        let node = Node::start::<Raft>(config, RaftConfig::new(id, voters), KvStore::new).await;
+        let node = node.unwrap();
+        let server = ServerConfig {
+            protocol: "raft",
+            limits: Limits::default(),
+            read_level: ReadLevel::Linearizable,
+            allow_faults: true,
+            durable: false,
+        };
+        let server = Server::bind("127.0.0.1:0", server).await.unwrap();
+        let address = server.local_addr().unwrap();
+        let (close, closing) = watch::channel(false);
+        tokio::spawn(server.serve(node.clone(), closing));
+        Self {
+            node,
+            address,
+            _close: close,
+        }
+    }
+
+    /// What these inline requests are answered, without the farewell.
+    async fn ask(&self, requests: &str) -> String {
+        let mut client = TcpStream::connect(self.address).await.unwrap();
+        client
+            .write_all(format!("{requests}\nQUIT\n").as_bytes())
+            .await
+            .unwrap();
+        let mut answers = String::new();
+        let read = client.read_to_string(&mut answers);
+        timeout(Duration::from_secs(20), read)
+            .await
+            .unwrap()
+            .unwrap();
+        answers.strip_suffix("+OK\r\n").unwrap().into()
+    }
+
+    fn leads(&self) -> bool {
+        self.node.leadership().borrow().role == RoleKind::Leader
+    }
+}
+
+async fn cluster() -> Vec<Member> {
+    let voters = [1, 2, 3].map(NodeId);
+    let mut members = Vec::new();
+    for id in voters {
+        members.push(Member::start(id, &voters).await);
+    }
+    for member in &members {
+        for (id, other) in voters.into_iter().zip(&members) {
+            member.node.set_peer(id, other.node.address());
+        }
+    }
+    members
+}
+
+/// Waits for a state that has to come.
+async fn until(mut reached: impl FnMut() -> bool) {
+    let wait = async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), wait)
+        .await
+        .expect("reached in time");
+}
+
+#[tokio::test]
+async fn any_member_serves_any_command_and_sees_what_another_was_told() {
+    let members = cluster().await;
+    for (number, member) in members.iter().enumerate() {
+        let key = format!("key{number}");
+        assert_eq!(
+            member.ask(&format!("SET {key} v\nGET {key}")).await,
+            "+OK\r\n$1\r\nv\r\n"
+        );
+        for other in &members {
+            assert_eq!(other.ask(&format!("GET {key}")).await, "$1\r\nv\r\n");
+        }
+    }
+    // A pipeline keeps its order, also through a member that forwards.
+    for member in &members {
+        let expected = (1..=500)
+            .map(|number| format!(":{number}\r\n"))
+            .collect::<Vec<_>>()
+            .concat();
+        assert_eq!(member.ask(&"INCR n\n".repeat(500)).await, expected);
+        assert_eq!(member.ask("DEL n").await, ":1\r\n");
+    }
+    // Equal positions, equal digests.
+    let applied = |member: &Member| member.node.status().borrow().applied;
+    until(|| {
+        members
+            .iter()
+            .all(|member| applied(member) == applied(&members[0]))
+    })
+    .await;
+    let mut states = Vec::new();
+    for member in &members {
+        states.push(member.node.digest().await.unwrap());
+    }
+    assert!(states.iter().all(|state| *state == states[0]), "{states:?}");
+}
+
+#[tokio::test]
+async fn a_leader_that_is_cut_off_does_not_say_what_it_does_not_know() {
+    let members = cluster().await;
+    members[0].ask("SET a before").await;
+    until(|| members.iter().any(Member::leads)).await;
+    let leader = members.iter().position(Member::leads).unwrap();
+    assert_eq!(
+        members[leader].ask("QUORATE FAULT * both cut").await,
+        "+OK\r\n"
+    );
+    // It may still take the write, and cannot know what becomes of it; a read it cannot answer at all.
+    let write = members[leader].ask("SET a lost").await;
+    assert!(
+        write.starts_with("-UNKNOWN ") || write.starts_with("-NOTLEADER "),
+        "{write}"
+    );
+    let read = members[leader].ask("GET a").await;
+    assert!(read.starts_with("-NOTLEADER "), "{read}");
+    let other = &members[(leader + 1) % 3];
+    until(|| {
+        members
+            .iter()
+            .enumerate()
+            .any(|(index, member)| index != leader && member.leads())
+    })
+    .await;
+    assert_eq!(
+        other.ask("SET a after\nGET a").await,
+        "+OK\r\n$5\r\nafter\r\n"
+    );
+    assert_eq!(
+        members[leader].ask("QUORATE FAULT * both clear").await,
+        "+OK\r\n"
+    );
+    // It follows again, and forwards.
+    let mut client = String::new();
+    for _ in 0..10 {
+        client = members[leader].ask("GET a").await;
+        if client.starts_with('$') {
+            break;
+        }
+    }
+    assert_eq!(client, "$5\r\nafter\r\n");
+}
+
+#[tokio::test]
+async fn keys_expire_although_nobody_writes() {
+    let members = cluster().await;
+    let set = members[1]
+        .ask("MSET a 1 b 1\nPEXPIRE a 300\nPEXPIRE b 600")
+        .await;
+    assert_eq!(set, "+OK\r\n:1\r\n:1\r\n");
+    let mut clients = Vec::new();
+    for member in &members {
+        clients.push(async {
+            while member.ask("EXISTS a b").await != ":0\r\n" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+    for client in clients {
+        timeout(Duration::from_secs(20), client)
+            .await
+            .expect("it is gone in time");
+    }
+}
