@@ -343,15 +343,17 @@ impl Log {
         }
     }
 
-    /// The run that holds `position`. The last one is asked first: the hot path lives there.
+    /// The run that holds `position`. The last few are asked first: the hot path lives there.
     fn index_of(&self, position: Position) -> Option<usize> {
-        let newest = self.runs.back()?;
-        if position > newest.last() || position <= self.base.position {
+        if position > self.last().position || position <= self.base.position {
             return None;
         }
-        if position >= newest.first {
-            return Some(self.runs.len() - 1);
-        }
-        Some(self.runs.partition_point(|held| held.last() < position))
+        let newest = self.runs.len().saturating_sub(3);
+        let recent = self
+            .runs
+            .range(newest..)
+            .rposition(|held| held.first <= position);
+        let index = recent.map(|offset| newest + offset);
+        Some(index.unwrap_or_else(|| self.runs.partition_point(|held| held.last() < position)))
     }
 }
