@@ -78,17 +78,23 @@ impl Checkers {
         self.disks[host].on_reclaimed(below);
     }
 
-    /// The member starts again, with these records from its disk.
+    /// A snapshot is on the member's disk, synced and read back.
+    pub(crate) fn on_snapshot(&mut self, host: usize, upto: Position) {
+        self.disks[host].on_snapshot(upto);
+    }
+
+    /// The member starts again, with this snapshot and these records from its disk.
     pub(crate) fn on_recovered(
         &mut self,
         host: usize,
+        snapshot: Position,
         records: Vec<(Mark, u64, Vec<Remembered>)>,
     ) -> Verdict {
         self.states.on_restart(host);
         let records = records.into_iter().map(|(mark, payload, said)| {
             (mark, payload, said.into_iter().map(disks::Said::from).collect())
         });
-        self.disks[host].on_recovered(records.collect())
+        self.disks[host].on_recovered(snapshot, records.collect())
     }
 
     /// A message leaves.

@@ -40,6 +40,8 @@ pub(super) struct DiskView {
     /// Every vote that ever was on this disk, over all lives.
     votes: BTreeMap<Epoch, NodeId>,
     base: Position,
+    /// Up to where a snapshot that is synced stands for the entries, whether or not a record says so.
+    snapshot: Position,
     /// The entries behind the base.
     entries: VecDeque<Value>,
 }
@@ -54,6 +56,7 @@ impl DiskView {
             epoch: Epoch::default(),
             votes: BTreeMap::new(),
             base: Position::ZERO,
+            snapshot: Position::ZERO,
             entries: VecDeque::new(),
         }
     }
@@ -84,8 +87,17 @@ impl DiskView {
         self.synced = self.synced.split_off(&below);
     }
 
+    pub(super) fn on_snapshot(&mut self, upto: Position) {
+        self.snapshot = self.snapshot.max(upto);
+    }
+
     /// Everything that was synced has to be there, unaltered; what was flying may be.
-    pub(super) fn on_recovered(&mut self, records: Vec<(Mark, u64, Vec<Said>)>) -> Verdict {
+    pub(super) fn on_recovered(
+        &mut self,
+        snapshot: Position,
+        records: Vec<(Mark, u64, Vec<Said>)>,
+    ) -> Verdict {
+        self.snapshot = snapshot;
         self.flying.clear();
         let found: BTreeMap<Mark, u64> =
             records.iter().map(|(mark, payload, _)| (*mark, *payload)).collect();
@@ -111,7 +123,7 @@ impl DiskView {
 
     /// Whether this disk has `value` at `at`, or a snapshot in its place.
     pub(super) fn has(&self, at: Position, value: Value) -> bool {
-        at <= self.base || self.at(at) == Some(value)
+        at <= self.base.max(self.snapshot) || self.at(at) == Some(value)
     }
 
     /// Whether what a message of this member claims is on its disk.
@@ -122,7 +134,7 @@ impl DiskView {
             Claim::Vote { epoch, vote } => {
                 (self.votes.get(epoch) == Some(vote), "the vote that it gives")
             }
-            Claim::Holds { upto } => (*upto <= self.last(), "what it acknowledges"),
+            Claim::Holds { upto } => (*upto <= self.last().max(self.snapshot), "what it acknowledges"),
         };
         if holds {
             return Ok(());

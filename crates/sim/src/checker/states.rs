@@ -18,8 +18,9 @@ pub(super) struct States {
 struct Seen {
     /// Over all lives.
     epoch: Epoch,
+    /// In this life: an unreadable snapshot falls back to the one before it, and that entries were forgotten may itself
+    /// be forgotten.
     snapshot: Position,
-    /// In this life: that entries were forgotten may itself be forgotten.
     compacted: Position,
     committed: Position,
     applied: Position,
@@ -36,7 +37,7 @@ impl States {
 
     pub(super) fn on_restart(&mut self, host: usize) {
         let seen = &mut self.members[host];
-        *seen = Seen { epoch: seen.epoch, snapshot: seen.snapshot, ..Seen::default() };
+        *seen = Seen { epoch: seen.epoch, ..Seen::default() };
     }
 
     pub(super) fn on_leader(&mut self, host: usize, epoch: Epoch) -> Verdict {

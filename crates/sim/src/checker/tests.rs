@@ -55,6 +55,16 @@ fn a_commit_on_a_minority_of_disks_is_a_lie_even_if_a_write_is_under_way() {
 }
 
 #[test]
+fn a_synced_snapshot_stands_for_the_entries_it_covers() {
+    let mut checkers = three();
+    stored(&mut checkers, &[0], 1, &entries(0, 1, b"a"));
+    assert!(broken(checkers.on_claims(1, &[Claim::Holds { upto: Position(1) }])).contains("D1"));
+    checkers.on_snapshot(1, Position(1));
+    checkers.on_claims(1, &[Claim::Holds { upto: Position(1) }]).unwrap();
+    checkers.on_commit(0, &commit(1, 1, b"a")).unwrap();
+}
+
+#[test]
 fn a_truncated_entry_does_not_count_as_stored() {
     let mut checkers = three();
     stored(&mut checkers, &[0, 1], 1, &entries(0, 1, b"a"));
@@ -84,7 +94,7 @@ fn a_second_vote_is_seen_also_in_another_life() {
     let mut checkers = three();
     stored(&mut checkers, &[0], 1, &promise(4, 1));
     let recovered = vec![(Mark(1), 0, promise(4, 1))];
-    checkers.on_recovered(0, recovered).unwrap();
+    checkers.on_recovered(0, Position(0), recovered).unwrap();
     checkers.on_persist(0, Mark(2), 0, promise(4, 2)).unwrap();
     assert!(broken(checkers.on_synced(0, Mark(2))).contains("R5"));
 }
@@ -110,7 +120,7 @@ fn a_synced_record_that_is_altered_or_gone_is_seen() {
         let mut checkers = three();
         checkers.on_persist(0, Mark(1), 7, promise(1, 1)).unwrap();
         checkers.on_synced(0, Mark(1)).unwrap();
-        assert!(broken(checkers.on_recovered(0, found)).contains("B4"));
+        assert!(broken(checkers.on_recovered(0, Position(0), found)).contains("B4"));
     }
 }
 

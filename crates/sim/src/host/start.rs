@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use quorate_core::{
-    ClusterId, Incarnation, Mark, Memory, NodeId, Replica, ReplicaConfig, ReplicatedLog,
+    ClusterId, Incarnation, Mark, Memory, NodeId, Position, Replica, ReplicaConfig, ReplicatedLog,
     RestoreError, Restored, StateMachine, decode,
 };
 use quorate_journal::{Identity, Journal, JournalConfig, Recovery, SnapshotStore};
@@ -33,8 +33,8 @@ pub(crate) struct Started<R> {
     pub(crate) records: Vec<(Mark, u64, R)>,
     /// Whether something torn was cut off.
     pub(crate) cut: bool,
-    /// Whether a snapshot was loaded.
-    pub(crate) from_snapshot: bool,
+    /// Where the snapshot ends that was loaded; zero: none was.
+    pub(crate) snapshot: Position,
 }
 
 impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
@@ -64,7 +64,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
         let chunk = plan.around.chunk_bytes;
         let (snapshots, _) = SnapshotStore::open(self.disk.clone(), CLUSTER, chunk)?;
         let restored = restore(&snapshots, empty)?;
-        let from_snapshot = restored.snapshot().is_some();
+        let snapshot = restored.snapshot().map_or(Position::ZERO, |meta| meta.position);
         let records = read::<L::Record>(&recovery)?;
         let memory = Memory {
             records: &mut records.iter().map(|(mark, _, record)| (*mark, record.clone())),
@@ -90,7 +90,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
         Ok(Started {
             records,
             cut: !recovery.cut.is_empty(),
-            from_snapshot,
+            snapshot,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::{Event, NodeId};
+use quorate_core::{Event, NodeId, Position};
 
 use super::{Happening, Message, Own, World};
 use crate::checker::{Verdict, Violation};
@@ -79,6 +79,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         match process.run_errand(errand) {
             Ok(Back::Events(events)) => {
                 for event in events {
+                    if let Event::Fetched { snapshot } | Event::SnapshotStored { snapshot } = &event {
+                        self.checkers.on_snapshot(host, snapshot.position);
+                    }
                     if let Event::Fetched { .. } = event {
                         self.trace.mark("a snapshot was fetched");
                     }
@@ -172,7 +175,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         if started.cut {
             self.trace.mark("a torn tail was cut");
         }
-        if started.from_snapshot {
+        if started.snapshot > Position::ZERO {
             self.trace.mark("a member started from a snapshot");
         }
         let count = started.records.len();
@@ -181,7 +184,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let records = started.records.iter().map(|(mark, print, record)| {
             (*mark, *print, self.protocol.remembered(record))
         });
-        self.checkers.on_recovered(host, records.collect())?;
+        self.checkers.on_recovered(host, started.snapshot, records.collect())?;
         self.observe(host)?;
         self.set_wake(host);
         self.kick(host);
