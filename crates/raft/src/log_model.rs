@@ -225,11 +225,11 @@ impl Model {
         assert!(!read.is_empty() && wanted.starts_with(&read));
         let weight: u64 = runs.iter().map(|run| run.batch.weight()).sum();
         assert!(weight <= budget || read.len() == 1);
-        self.look_for_divergence(log, position, &runs, term);
+        Self::look_for_divergence(log, position, &runs, term);
     }
 
     /// What was read from a log is in it; changed in one place, it parts from it there.
-    fn look_for_divergence(&self, log: &Log, first: usize, runs: &[Run], at: u64) {
+    fn look_for_divergence(log: &Log, first: usize, runs: &[Run], at: u64) {
         let prev = Position(first as u64 - 1);
         assert_eq!(log.divergence(prev, runs), None);
         let at = at % length(runs);

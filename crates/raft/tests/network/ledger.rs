@@ -70,13 +70,13 @@ impl Ledger {
                 | Output::Reclaim { .. } => {}
             }
         }
-        self.check_own_term_commit(before, status, outputs);
+        Self::check_own_term_commit(before, status, outputs);
         self.check_state(&member.state);
         self.check_status(member, before, status);
     }
 
     /// R6: what a leader commits by counting ends with an entry of its own term.
-    fn check_own_term_commit(&self, before: Status, status: Status, outputs: &[Out]) {
+    fn check_own_term_commit(before: Status, status: Status, outputs: &[Out]) {
         let leads = |status: Status| status.role == RoleKind::Leader;
         if !(leads(before) && leads(status)) {
             return;

@@ -5,9 +5,11 @@
 #![allow(unreachable_pub)] // Modules that several test programs share.
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 
+mod faults;
 #[path = "../support/image.rs"]
 mod image;
 mod ledger;
+mod liveness;
 #[path = "../support/member.rs"]
 mod member;
 mod world;
@@ -27,8 +29,8 @@ fn whatever_the_network_and_the_disks_do_nothing_chosen_is_lost_and_service_retu
         return;
     }
     let first = number("QUORATE_FIRST").unwrap_or(0);
-    let seeds = number("QUORATE_SEEDS").unwrap_or(200);
-    let mut totals = world::Totals::default();
+    let seeds = number("QUORATE_SEEDS").unwrap_or(150);
+    let mut totals = liveness::Totals::default();
     for seed in first..first + seeds {
         let run = catch_unwind(AssertUnwindSafe(|| World::new(seed, false).run()));
         match run {

@@ -5,72 +5,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    BatchBuilder, Credit, Input, Instant, Label, Life, Mark, NodeId, Output, Position, Rejection,
-    ReplicatedLog, Rng, RoleKind, SnapshotMeta, Ticket, decode, encode,
+    Input, Instant, Mark, NodeId, Output, Position, Rejection, ReplicatedLog, Rng, RoleKind,
+    SnapshotMeta, Ticket, decode, encode,
 };
 use quorate_raft::{Message, RaftConfig};
 
 use crate::ledger::Ledger;
+use crate::liveness::Totals;
 use crate::member::{Member, Out, State};
 
-const ELECTION: Duration = Duration::from_millis(300);
+pub const ELECTION: Duration = Duration::from_millis(300);
 
-/// What happened in a run: a test that provokes nothing proves nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Totals {
-    pub steps: u64,
-    pub chosen: u64,
-    pub leaders: u64,
-    pub crashes: u64,
-    pub reads: u64,
-    pub rejected: u64,
-    pub overloaded: u64,
-    pub fetches: u64,
-    pub installs: u64,
-    pub reclaims: u64,
-    pub lost: u64,
-    pub rejects: u64,
-    pub longest_catch_up: Duration,
-}
-
-impl Totals {
-    pub fn add(&mut self, other: &Self) {
-        self.steps += other.steps;
-        self.chosen += other.chosen;
-        self.leaders += other.leaders;
-        self.crashes += other.crashes;
-        self.reads += other.reads;
-        self.rejected += other.rejected;
-        self.overloaded += other.overloaded;
-        self.fetches += other.fetches;
-        self.installs += other.installs;
-        self.reclaims += other.reclaims;
-        self.lost += other.lost;
-        self.rejects += other.rejects;
-        self.longest_catch_up = self.longest_catch_up.max(other.longest_catch_up);
-    }
-
-    pub fn assert_everything_happened(&self, seeds: u64) {
-        if seeds < 50 {
-            return;
-        }
-        assert!(
-            self.chosen > 20 * seeds && self.leaders > 2 * seeds,
-            "{self:?}"
-        );
-        assert!(self.crashes > seeds && self.reads > seeds, "{self:?}");
-        let rare = [
-            self.fetches,
-            self.installs,
-            self.reclaims,
-            self.lost,
-            self.rejects,
-        ];
-        assert!(rare.iter().all(|count| *count > 0), "{self:?}");
-    }
-}
-
-enum Event {
+/// What will happen.
+pub enum Event {
     Deliver {
         from: NodeId,
         to: NodeId,
@@ -109,37 +56,37 @@ enum Event {
 
 /// What surrounds a member.
 #[derive(Default)]
-struct Host {
-    life: u64,
-    paused: bool,
+pub struct Host {
+    pub life: u64,
+    pub paused: bool,
     /// What came while it was paused.
-    backlog: VecDeque<Event>,
-    syncing: bool,
+    pub backlog: VecDeque<Event>,
+    pub syncing: bool,
     /// A sync takes up to so many milliseconds.
-    sync_ms: u64,
-    fetching: Option<SnapshotMeta>,
-    snapshotting: bool,
+    pub sync_ms: u64,
+    pub fetching: Option<SnapshotMeta>,
+    pub snapshotting: bool,
 }
 
 pub struct World {
-    rng: Rng,
-    now: Instant,
-    members: Vec<Member>,
-    hosts: Vec<Host>,
-    agenda: BTreeMap<(Instant, u64), Event>,
-    sequence: u64,
-    cuts: BTreeSet<(NodeId, NodeId)>,
-    ledger: Ledger,
+    pub rng: Rng,
+    pub now: Instant,
+    pub members: Vec<Member>,
+    pub hosts: Vec<Host>,
+    pub agenda: BTreeMap<(Instant, u64), Event>,
+    pub sequence: u64,
+    pub cuts: BTreeSet<(NodeId, NodeId)>,
+    pub ledger: Ledger,
     /// The least position that each waiting read may be answered at.
-    reads: BTreeMap<Ticket, Position>,
-    tickets: u64,
-    calm: bool,
-    trace: bool,
+    pub reads: BTreeMap<Ticket, Position>,
+    pub tickets: u64,
+    pub calm: bool,
+    pub trace: bool,
     /// In a thousand.
-    drop: u64,
-    duplicate: u64,
-    delay_ms: u64,
-    totals: Totals,
+    pub drop: u64,
+    pub duplicate: u64,
+    pub delay_ms: u64,
+    pub totals: Totals,
 }
 
 impl World {
@@ -209,7 +156,7 @@ impl World {
     }
 
     /// Lets things happen until `end`, or until `done`.
-    fn run_until(&mut self, end: Instant, done: impl Fn(&Self) -> bool) {
+    pub(crate) fn run_until(&mut self, end: Instant, done: impl Fn(&Self) -> bool) {
         while !done(self) {
             let timer = self.next_timer();
             let event = self.agenda.first_key_value().map(|((at, _), _)| *at);
@@ -223,17 +170,16 @@ impl World {
                 return;
             };
             self.now = self.now.max(at);
-            match timer_first {
-                Some((_, member)) => self.step(member, Input::Tick),
-                None => {
-                    let (_, event) = self.agenda.pop_first().unwrap();
-                    self.on_event(event);
-                }
+            if let Some((_, member)) = timer_first {
+                self.step(member, Input::Tick);
+            } else {
+                let (_, event) = self.agenda.pop_first().unwrap();
+                self.on_event(event);
             }
         }
     }
 
-    fn next_timer(&self) -> Option<(Instant, usize)> {
+    pub(crate) fn next_timer(&self) -> Option<(Instant, usize)> {
         let deadlines = self.members.iter().zip(&self.hosts).enumerate();
         let deadlines = deadlines.filter(|(_, (_, host))| !host.paused);
         deadlines
@@ -241,14 +187,14 @@ impl World {
             .min()
     }
 
-    fn schedule(&mut self, delay_ms: u64, event: Event) {
+    pub(crate) fn schedule(&mut self, delay_ms: u64, event: Event) {
         let nanos = self.rng.below(delay_ms * 1_000_000 + 1);
         self.sequence += 1;
         let at = self.now + Duration::from_nanos(nanos);
         self.agenda.insert((at, self.sequence), event);
     }
 
-    fn slot(&self, id: NodeId) -> usize {
+    pub(crate) fn slot(&self, id: NodeId) -> usize {
         let found = self
             .members
             .iter()
@@ -256,16 +202,17 @@ impl World {
         found.unwrap()
     }
 
-    fn on_event(&mut self, event: Event) {
+    pub(crate) fn on_event(&mut self, event: Event) {
         let target = match &event {
             Event::Deliver { to, .. } => Some(self.slot(*to)),
-            Event::Synced { member, .. } | Event::Snapshotted { member, .. } => {
-                // The disk goes on while the process is paused.
-                let _ = member;
-                None
-            }
             Event::Told { member, .. } | Event::Fetched { member, .. } => Some(*member),
-            Event::Client | Event::Fault | Event::Restart { .. } | Event::Resume { .. } => None,
+            // The disk goes on while the process is paused.
+            Event::Synced { .. }
+            | Event::Snapshotted { .. }
+            | Event::Client
+            | Event::Fault
+            | Event::Restart { .. }
+            | Event::Resume { .. } => None,
         };
         if let Some(target) = target.filter(|target| self.hosts[*target].paused) {
             return self.hosts[target].backlog.push_back(event);
@@ -318,7 +265,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, index: usize, input: Input<Message>) {
+    pub(crate) fn step(&mut self, index: usize, input: Input<Message>) {
         let member = &mut self.members[index];
         let Some(raft) = &member.raft else { return };
         let before = raft.status();
@@ -347,7 +294,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, index: usize, output: Out) {
+    pub(crate) fn carry_out(&mut self, index: usize, output: Out) {
         match output {
             Output::Send { to, message } => self.send(self.members[index].config.id, to, &message),
             Output::ReadReady { ticket, at } => {
@@ -375,7 +322,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: NodeId, to: NodeId, message: &Message) {
+    pub(crate) fn send(&mut self, from: NodeId, to: NodeId, message: &Message) {
         self.totals.rejects += u64::from(matches!(message, Message::Rejected { .. }));
         let lost = self.cuts.contains(&(from, to)) || self.rng.below(1000) < self.drop;
         if lost {
@@ -395,7 +342,7 @@ impl World {
         }
     }
 
-    fn sync(&mut self, member: usize) {
+    pub(crate) fn sync(&mut self, member: usize) {
         let host = &mut self.hosts[member];
         let upto = self.members[member].last;
         if !host.syncing && self.members[member].synced < upto {
@@ -405,7 +352,7 @@ impl World {
         }
     }
 
-    fn fetch(&mut self, member: usize, snapshot: SnapshotMeta) {
+    pub(crate) fn fetch(&mut self, member: usize, snapshot: SnapshotMeta) {
         let life = self.hosts[member].life;
         let time = if self.rng.one_in(4) { 600 } else { 50 };
         self.schedule(
@@ -418,7 +365,7 @@ impl World {
         );
     }
 
-    fn on_fetched(&mut self, member: usize, snapshot: SnapshotMeta) {
+    pub(crate) fn on_fetched(&mut self, member: usize, snapshot: SnapshotMeta) {
         if self.hosts[member].fetching != Some(snapshot) {
             return;
         }
@@ -434,7 +381,7 @@ impl World {
         }
     }
 
-    fn reclaim(&mut self, member: usize, below: Mark) {
+    pub(crate) fn reclaim(&mut self, member: usize, below: Mark) {
         self.totals.reclaims += 1;
         // Space comes back in segments: all, some, or none of it.
         let below = [below.get(), below.get() / 2, 0][self.rng.below(3) as usize];
@@ -443,239 +390,9 @@ impl World {
             .retain(|mark, _| mark.get() >= below);
     }
 
-    fn on_client(&mut self) {
-        let pace = if self.calm { 40 } else { 15 };
-        self.schedule(pace, Event::Client);
-        let leader = (0..self.members.len()).find(|index| self.leads(*index));
-        let member = match leader {
-            Some(leader) if !self.rng.one_in(4) => leader,
-            _ => self.rng.below(self.members.len() as u64) as usize,
-        };
-        if self.hosts[member].paused || self.members[member].raft.is_none() {
-            return;
-        }
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        if self.rng.one_in(3) {
-            self.reads.insert(ticket, self.ledger.chosen());
-            return self.step(member, Input::Read { ticket });
-        }
-        self.propose(member, ticket);
-    }
-
-    fn propose(&mut self, member: usize, ticket: Ticket) {
-        let mut builder = BatchBuilder::new();
-        for _ in 0..=self.rng.below(6) {
-            let length = if self.rng.one_in(8) {
-                400
-            } else {
-                self.rng.below(12)
-            };
-            let body: Vec<u8> = (0..length).map(|_| self.rng.below(256) as u8).collect();
-            builder.push(&body);
-        }
-        let label = Label {
-            origin: self.members[member].config.id,
-            life: Life(self.hosts[member].life),
-            sequence: ticket.get() * 100,
-            ..Label::default()
-        };
-        let batch = builder.finish(label).unwrap();
-        self.step(member, Input::Propose { ticket, batch });
-    }
-
-    fn on_fault(&mut self) {
-        if self.calm {
-            return;
-        }
-        self.schedule(400, Event::Fault);
-        let member = self.rng.below(self.members.len() as u64) as usize;
-        let other = self.members[self.rng.below(self.members.len() as u64) as usize]
-            .config
-            .id;
-        let id = self.members[member].config.id;
-        match self.rng.below(16) {
-            0..=2 => self.crash(member),
-            3 => (0..self.members.len()).for_each(|member| self.crash(member)),
-            4 => self.pause(member),
-            5 => drop(self.cuts.insert((id, other))),
-            6 => self.cuts.extend([(id, other), (other, id)]),
-            7 => {
-                let others: Vec<_> = self.members.iter().map(|member| member.config.id).collect();
-                let cuts = others
-                    .into_iter()
-                    .flat_map(|other| [(id, other), (other, id)]);
-                self.cuts.extend(cuts);
-            }
-            8 | 9 => self.cuts.clear(),
-            10 => self.step(member, Input::Room { available: false }),
-            11 => self.step(member, Input::Room { available: true }),
-            12 => {
-                let credit = Credit::More(self.rng.below(1000));
-                self.step(
-                    member,
-                    Input::Credit {
-                        peer: other,
-                        credit,
-                    },
-                );
-            }
-            13 => {
-                let credit = Credit::Open;
-                self.step(
-                    member,
-                    Input::Credit {
-                        peer: other,
-                        credit,
-                    },
-                );
-            }
-            14 => self.hosts[member].sync_ms = [1, 5, 20, 200][self.rng.below(4) as usize],
-            _ => self.snapshot(member),
-        }
-        // Compaction is no fault; it goes on all the time.
-        let busy = self.rng.below(self.members.len() as u64) as usize;
-        self.snapshot(busy);
-    }
-
-    fn snapshot(&mut self, member: usize) {
-        let state = self.members[member].state;
-        let newest = self.members[member]
-            .snapshots
-            .last()
-            .map(|(meta, _)| meta.position);
-        let host = &mut self.hosts[member];
-        let useless = state.position <= newest.unwrap_or_default();
-        if self.members[member].raft.is_none() || host.snapshotting || useless {
-            return;
-        }
-        host.snapshotting = true;
-        let snapshot = state.meta(self.members[member].id());
-        let life = self.hosts[member].life;
-        self.schedule(
-            100,
-            Event::Snapshotted {
-                member,
-                life,
-                snapshot,
-                state,
-            },
-        );
-    }
-
-    fn crash(&mut self, member: usize) {
-        if self.members[member].raft.is_none() {
-            return;
-        }
-        self.totals.crashes += 1;
-        let host = &mut self.hosts[member];
-        *host = Host {
-            life: host.life + 1,
-            sync_ms: host.sync_ms,
-            ..Host::default()
-        };
-        let (synced, last) = (self.members[member].synced, self.members[member].last);
-        let survivors = synced.plus(self.rng.below(last.get() - synced.get() + 1));
-        if self.trace {
-            println!(
-                "{} {} crashes, {survivors} of {last} survive",
-                self.now,
-                member + 1
-            );
-        }
-        self.members[member].crash(survivors);
-        let down = if self.rng.one_in(3) { 1500 } else { 100 };
-        self.schedule(down, Event::Restart { member });
-    }
-
-    fn restart(&mut self, member: usize) {
-        if self.members[member].raft.is_some() {
-            return;
-        }
-        let target = &mut self.members[member];
-        target
-            .start(self.now)
-            .expect("what survives a crash can be restored");
-        self.ledger.forget(target);
-        if self.trace {
-            println!("{} {} starts", self.now, target.id());
-        }
-        self.step(member, Input::Tick);
-    }
-
-    fn pause(&mut self, member: usize) {
-        self.hosts[member].paused = true;
-        self.schedule(2000, Event::Resume { member });
-    }
-
-    fn resume(&mut self, member: usize) {
-        self.hosts[member].paused = false;
-        for event in std::mem::take(&mut self.hosts[member].backlog) {
-            self.on_event(event);
-        }
-    }
-
-    fn leads(&self, member: usize) -> bool {
+    pub(crate) fn leads(&self, member: usize) -> bool {
         let raft = self.members[member].raft.as_ref();
         raft.is_some_and(|raft| raft.status().role == RoleKind::Leader)
-    }
-
-    fn heal(&mut self) {
-        (self.calm, self.drop, self.duplicate, self.delay_ms) = (true, 0, 0, 5);
-        self.cuts.clear();
-        for member in 0..self.members.len() {
-            self.restart(member);
-            self.resume(member);
-            self.hosts[member].sync_ms = 5;
-            self.step(member, Input::Room { available: true });
-            for peer in 0..self.members.len() {
-                let (peer, credit) = (self.members[peer].config.id, Credit::Open);
-                self.step(member, Input::Credit { peer, credit });
-            }
-        }
-    }
-
-    /// L1, L2, L3: a leader within ten election timeouts, new writes chosen, logs equal.
-    fn check_liveness(&mut self) {
-        let healed = self.now;
-        let patience = ELECTION * 10;
-        let target = self.ledger.chosen();
-        let members = self.members.len();
-        let led = |world: &Self| (0..members).any(|index| world.leads(index));
-        self.run_until(healed + patience, led);
-        // One that led before the healing may still have to make way.
-        self.run_until(healed + patience, |_| false);
-        assert!(led(self), "no leader within {patience:?}");
-        // The narrowest windows let one entry through a round trip.
-        let catch_up = self.now + Duration::from_secs(30);
-        self.run_until(catch_up, |world| world.ledger.chosen() > target);
-        assert!(self.ledger.chosen() > target, "a new write is chosen");
-        self.totals.longest_catch_up = self.now.since(healed);
-        let leader = (0..members).rfind(|index| self.leads(*index)).unwrap();
-        // A full log has to be compacted before it takes more.
-        for member in 0..self.members.len() {
-            self.snapshot(member);
-        }
-        self.run_until(self.now + patience, |_| false);
-        self.tickets += 1;
-        self.propose(leader, Ticket(self.tickets));
-        let target = self.members[leader].written.last().position;
-        let equal = |world: &Self| {
-            world
-                .members
-                .iter()
-                .all(|member| member.state.position >= target)
-        };
-        self.run_until(self.now + Duration::from_secs(30), equal);
-        assert!(equal(self), "members do not catch up to {target}");
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        self.reads.insert(ticket, self.ledger.chosen());
-        let reads = self.totals.reads;
-        self.step(leader, Input::Read { ticket });
-        let answered = |world: &Self| !world.reads.contains_key(&ticket);
-        self.run_until(self.now + patience, answered);
-        assert!(self.totals.reads > reads, "a read is answered");
     }
 }
 

@@ -32,7 +32,7 @@ use quorate_core::{
     Batch, BatchBuilder, Credit, Input, Instant, Label, Life, Mark, NodeId, Output, Position,
     Rejection, ReplicatedLog, RoleKind, SnapshotMeta, Ticket, decode, encode,
 };
-use quorate_raft::{Message, Point, RaftConfig, Record, Run, Term};
+use quorate_raft::{Message, Point, Raft, RaftConfig, Record, Run, Term};
 
 use crate::member::{Member, Out};
 
@@ -272,17 +272,12 @@ impl Cluster {
         }
         self.now = end;
         self.page = before;
-        self.members
-            .keys()
-            .copied()
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(|id| {
-                if self.members[&id].raft.is_some() {
-                    let status = self.summary(id);
-                    writeln!(self.page, "{id} {status}").unwrap();
-                }
-            });
+        for id in self.members.keys().copied().collect::<Vec<_>>() {
+            if self.members[&id].raft.is_some() {
+                let status = self.summary(id);
+                writeln!(self.page, "{id} {status}").unwrap();
+            }
+        }
     }
 
     /// Brings the snapshots that were asked for.
@@ -312,9 +307,9 @@ impl Cluster {
 
     fn propose(&mut self, id: u64, commands: &[&str]) {
         let mut builder = BatchBuilder::new();
-        commands
-            .iter()
-            .for_each(|command| builder.push(command.as_bytes()));
+        for command in commands {
+            builder.push(command.as_bytes());
+        }
         self.tickets += 1;
         let (origin, sequence) = (NodeId(id), self.tickets * 100);
         let label = Label {
@@ -435,13 +430,13 @@ impl Cluster {
                 at = at.next();
                 write!(terms, " {at}@{term}").unwrap();
             }
-            let line = if member.raft.is_none() {
-                format!("{id} down")
-            } else {
-                let status = member.raft.as_ref().unwrap().status();
-                let (committed, durable) = (status.committed, status.durable);
-                let summary = self.summary(id);
-                format!("{id} {summary}, committed {committed}, durable {durable}")
+            let line = match member.raft.as_ref().map(Raft::status) {
+                None => format!("{id} down"),
+                Some(status) => {
+                    let (committed, durable) = (status.committed, status.durable);
+                    let summary = self.summary(id);
+                    format!("{id} {summary}, committed {committed}, durable {durable}")
+                }
             };
             writeln!(self.page, "{line}: {terms}").unwrap();
         }
