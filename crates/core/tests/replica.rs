@@ -604,6 +604,17 @@ fn budgets_refuse_what_exceeds_them() {
 }
 
 #[test]
+fn a_member_without_room_refuses_commands_at_once() {
+    let mut bench = Bench::new();
+    bench
+        .order(Order::Follow(1, 2))
+        .event(Event::Room { available: false });
+    assert_eq!(bench.submit(1, b"a").seen(), ["Fail 1: no room on disk"]);
+    bench.event(Event::Room { available: true });
+    assert_eq!(bench.submit(2, b"a").handed().len(), 1);
+}
+
+#[test]
 fn log_time_goes_on_when_something_is_due_and_never_back() {
     let mut bench = Bench::new();
     bench.order(Order::Lead(1)).submit(1, b"a");

@@ -64,6 +64,8 @@ struct Leading {
     attempts: BTreeMap<NodeId, u64>,
     /// Names for what is asked of the log; begins at the life.
     ticket: Ticket,
+    /// Whether the journal has room for entries.
+    room: bool,
     /// When this leader may propose another advance of log time.
     advance: Option<Instant>,
 }
@@ -83,6 +85,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             status: log.status(),
             attempts: BTreeMap::new(),
             ticket: Ticket(config.life.0),
+            room: true,
             advance: None,
         };
         Self {
@@ -107,7 +110,12 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         command: Bytes,
         out: &mut Effects<L, S>,
     ) {
-        if let Err(failure) = self.writes.submit(clock.now, ticket, command) {
+        // Whoever leads might take it, but this member could not hear of its fate: it takes no entries.
+        let taken = match self.leading.room {
+            true => self.writes.submit(clock.now, ticket, command),
+            false => Err(Failure::NoRoom),
+        };
+        if let Err(failure) = taken {
             out.push(Effect::Fail { ticket, failure });
         }
     }
@@ -140,7 +148,10 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             Event::Tick => self.on_tick(now, out),
             Event::Receive { from, parcel } => self.on_parcel(clock, from, parcel, out),
             Event::Durable { upto } => self.step_log(now, Input::Durable { upto }, out),
-            Event::Room { available } => self.step_log(now, Input::Room { available }, out),
+            Event::Room { available } => {
+                self.leading.room = available;
+                self.step_log(now, Input::Room { available }, out);
+            }
             Event::SnapshotStored { snapshot } => self.on_snapshot_stored(now, snapshot, out),
             Event::SnapshotFailed => self.snapshots.on_failed(),
             Event::ChunkRead {
