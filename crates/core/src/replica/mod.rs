@@ -111,9 +111,10 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         out: &mut Effects<L, S>,
     ) {
         // Whoever leads might take it, but this member could not hear of its fate: it takes no entries.
-        let taken = match self.leading.room {
-            true => self.writes.submit(clock.now, ticket, command),
-            false => Err(Failure::NoRoom),
+        let taken = if self.leading.room {
+            self.writes.submit(clock.now, ticket, command)
+        } else {
+            Err(Failure::NoRoom)
         };
         if let Err(failure) = taken {
             out.push(Effect::Fail { ticket, failure });
