@@ -236,7 +236,8 @@ pub enum Output<M, R> {
         why: Rejection,
     },
     /// Fetch this snapshot from `from` (or from anyone who has it), then say [`Input::Fetched`]. A later `Fetch`
-    /// replaces an earlier one.
+    /// replaces an earlier one; one of the same snapshot continues it from `from`. A fetch may be given up
+    /// without a word: a log that still needs the snapshot says `Fetch` again, at every offer.
     Fetch {
         /// Who offered it.
         from: NodeId,

@@ -673,6 +673,12 @@ fn a_snapshot_carries_the_state_and_what_was_applied_once() {
         asked[0].contains("ChunkRequest"),
         "what is lost is asked for again: {asked:?}"
     );
+    other.receive(3, Parcel::Log(Order::Offer(meta)));
+    let asked = other.after(150).seen();
+    assert!(
+        asked[0].starts_with("Send to 3: ChunkRequest"),
+        "of whoever offers it now: {asked:?}"
+    );
     assert_eq!(other.receive(2, chunk(0, &stream)).seen().len(), 1);
     assert_eq!(
         other.event(Event::Fetched { snapshot: meta }).seen(),

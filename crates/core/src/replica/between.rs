@@ -208,18 +208,18 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         }
     }
 
+    /// A snapshot is offered. One that is being fetched already goes on where it stands, from whoever offers it now.
     pub(super) fn on_fetch(
         &mut self,
         from: NodeId,
         snapshot: SnapshotMeta,
         out: &mut Effects<L, S>,
     ) {
-        let known = self
-            .snapshots
-            .fetch
-            .as_ref()
-            .is_some_and(|fetch| fetch.snapshot == snapshot);
-        if known || self.state.loading.is_some() {
+        if self.state.loading.is_some() {
+            return;
+        }
+        if let Some(fetch) = self.fetch_of(snapshot) {
+            fetch.turn_to(from);
             return;
         }
         self.snapshots.fetch = Some(Fetch::new(snapshot, from));

@@ -131,6 +131,13 @@ impl Fetch {
         }
     }
 
+    /// Asks `from` on from here on.
+    pub(super) fn turn_to(&mut self, from: NodeId) {
+        if self.from != from {
+            (self.from, self.silent) = (from, 0);
+        }
+    }
+
     /// So much is stored. The first report says where to begin.
     pub(super) fn on_stored(&mut self, upto: u64) {
         self.ready = true;
