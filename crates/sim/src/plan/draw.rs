@@ -62,7 +62,8 @@ fn limits(rng: &mut Rng) -> Limits {
         heartbeat_interval: election_timeout / *pick(rng, &[3, 4, 5, 8]),
         window_bytes,
         window_messages: *pick(rng, &[1, 3, 64, 4096]),
-        message_bytes: *pick(rng, &[1 << 10, 4 << 10, 1 << 20]),
+        // A message becomes one record, which has to fit into a segment.
+        message_bytes: *pick(rng, &[1 << 10, 4 << 10, 16 << 10]),
         uncommitted_bytes,
         log_bytes: (*pick(rng, &[64u64 << 10, 1 << 20, 1 << 30])).max(2 * uncommitted_bytes),
         reads: *pick(rng, &[2, 64, 65_536]),
@@ -77,7 +78,7 @@ fn around(rng: &mut Rng, limits: &Limits) -> Around {
         retry_interval: millis(rng, 100, 1_500),
         pending_max: *pick(rng, &[4, 64, 65_536]),
         // A batch has to fit into what may be uncommitted, with what surrounds its commands.
-        batch_bytes: (*pick(rng, &[64u64, 1 << 10, 256 << 10])).min(limits.uncommitted_bytes / 4),
+        batch_bytes: (*pick(rng, &[64u64, 1 << 10, 16 << 10])).min(limits.uncommitted_bytes / 4),
         // The log keeps what two snapshots span.
         snapshot_every: (*pick(rng, &[1u64 << 10, 4 << 10, 16 << 10, 1 << 20, 64 << 20]))
             .min(limits.log_bytes / 8),

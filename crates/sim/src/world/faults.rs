@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Happening, World};
 use crate::checker::Verdict;
 use crate::disk::CallFault;
-use crate::{Fault, Moment, Protocol, Workload};
+use crate::{Fault, Protocol, Workload};
 
 impl<P: Protocol, W: Workload> World<'_, P, W> {
     pub(super) fn on_begin(&mut self, index: usize) -> Verdict {
@@ -36,7 +36,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.hosts[member].disk.plan(call, CallFault::Crash);
             }
             Fault::Pause(member) => {
-                self.hosts[member].paused = self.now.after(planned.lasts);
+                // What happens to it meanwhile is put off until then, so it has to be known now.
+                self.hosts[member].paused = self.now.after(planned.lasts).min(plan.heals);
             }
             Fault::Drift { member, ppm } => self.drift(member, ppm),
             Fault::Jump { member, millis } => self.hosts[member].clock.jump(millis),
@@ -90,7 +91,6 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             let machine = &mut self.hosts[host];
             machine.disk.repair();
             machine.slow = Duration::ZERO;
-            machine.paused = Moment::START;
             if self.plan.is_core(host) {
                 self.agenda.put(self.now, Happening::Start { host });
             }
