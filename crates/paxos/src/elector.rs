@@ -1,0 +1,175 @@
+//! The elector: who ought to lead, so that somebody does and two do not bid for ever.
+//!
+//! Safety never rests on it; Paxos is safe with any number of proposers. It answers one question, *may I bid now?*, with
+//! three conditions:
+//! 1. No leader was heard of for a while, a while drawn anew each time (`RELIABILITY` P10, `KNOWN_BUGS` B40). Heard of
+//!    means: it was heard, or a peer that heard it says so, and it hears a quorum itself.
+//! 2. This member is connected to a quorum, both ways: each of these peers says that it hears this member. A member that
+//!    is not would raise ballots for nothing.
+//! 3. The disk has room.
+//!
+//! Partial connectivity (`OmniPaxos`, `EuroSys` 2023, section 2; its elector is section 5.2) then heals by itself:
+//! a leader that lost its quorum stops saying that it leads (quorum loss); whoever still has one bids, also with the
+//! shortest log, because phase 1 brings it what it lacks (constrained election); and where a leader is only heard
+//! of, its hearers' gossip keeps others from deposing it in turns (chained).
+//!
+//! Gossip is believed at first hand only: who hears a leader says so, who hears it said does not repeat it. So news of
+//! a leader dies with the leader.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use quorate_core::{Instant, NodeId, Quorum, Rng};
+use smallvec::SmallVec;
+
+use crate::{Ballot, PaxosConfig};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Elector {
+    peers: Vec<Peer>,
+    /// The leader of the promised ballot, once it was heard.
+    pub(crate) leader: Option<Ballot>,
+    /// When that leader was last heard.
+    leader_heard: Instant,
+    /// Since when nobody was heard of that leads.
+    since: Instant,
+    patience: Duration,
+    /// When to gossip next.
+    pub(crate) beat_due: Instant,
+    /// The highest round heard of.
+    highest: u64,
+    rng: Rng,
+}
+
+#[derive(Clone, Debug)]
+struct Peer {
+    id: NodeId,
+    heard: Option<Instant>,
+    /// When it last said that it hears this member.
+    hears_me: Option<Instant>,
+}
+
+impl Elector {
+    pub(crate) fn new(config: &PaxosConfig, now: Instant) -> Self {
+        let mut others: Vec<_> = config.members().filter(|id| *id != config.id).collect();
+        others.sort_unstable();
+        let peers = others.into_iter().map(|id| Peer {
+            id,
+            heard: None,
+            hears_me: None,
+        });
+        Self {
+            peers: peers.collect(),
+            leader: None,
+            leader_heard: now,
+            since: now,
+            patience: Duration::ZERO,
+            beat_due: now,
+            highest: 0,
+            rng: Rng::new(config.seed ^ config.id.get().wrapping_mul(0xd134_2543_de82_ef95)),
+        }
+    }
+
+    /// Begins a new wait for a leader, of a length of its own.
+    pub(crate) fn wait(&mut self, now: Instant, least: Duration) {
+        self.since = now;
+        self.patience = self.rng.duration(least, least.saturating_mul(2));
+    }
+
+    /// Somebody leads, or may be about to.
+    pub(crate) fn touch(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// The wait is over, but nothing can be done before `until`.
+    pub(crate) fn postpone(&mut self, until: Instant) {
+        self.leader = None;
+        self.patience = until.since(self.since);
+    }
+
+    /// When the wait is over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.since + self.patience
+    }
+
+    /// The leader of `ballot` speaks.
+    pub(crate) fn on_leader(&mut self, now: Instant, ballot: Ballot) {
+        (self.leader, self.leader_heard, self.since) = (Some(ballot), now, now);
+    }
+
+    /// A ballot exists.
+    pub(crate) fn on_round(&mut self, ballot: Ballot) {
+        self.highest = self.highest.max(ballot.round);
+    }
+
+    /// A round above every one heard of and `promised`; none: there is none.
+    pub(crate) fn bid(&self, promised: Ballot) -> Option<u64> {
+        let highest = self.highest.max(promised.round);
+        (highest < Ballot::ROUND_MAX).then(|| highest + 1)
+    }
+
+    /// Anything at all from a peer.
+    pub(crate) fn on_heard(&mut self, now: Instant, from: NodeId) {
+        if let Some(peer) = self.peer(from) {
+            peer.heard = Some(now);
+        }
+    }
+
+    pub(crate) fn on_gossip(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        (promised, hears_me): (Ballot, bool),
+        follows: Option<Ballot>,
+    ) {
+        self.on_round(promised);
+        if let Some(peer) = self.peer(from).filter(|_| hears_me) {
+            peer.hears_me = Some(now);
+        }
+        if follows.is_some() {
+            self.since = now;
+        }
+    }
+
+    /// Whom this member has heard within three beats.
+    pub(crate) fn hears(&self, now: Instant, beat: Duration) -> SmallVec<[NodeId; 8]> {
+        let fresh = |peer: &&Peer| is_fresh(peer.heard, now, beat);
+        self.peers
+            .iter()
+            .filter(fresh)
+            .map(|peer| peer.id)
+            .collect()
+    }
+
+    /// Whether this member and a quorum hear each other.
+    pub(crate) fn is_connected(
+        &self,
+        now: Instant,
+        config: &PaxosConfig,
+        quorums: [&Quorum; 2],
+    ) -> bool {
+        let beat = config.heartbeat_interval;
+        let hears = |id: NodeId| {
+            let peer = self.peers.iter().find(|peer| peer.id == id);
+            peer.map_or(id == config.id, |peer| {
+                is_fresh(peer.heard, now, beat) && is_fresh(peer.hears_me, now, beat)
+            })
+        };
+        quorums.iter().all(|quorum| quorum.reached(hears))
+    }
+
+    /// The leader that was heard within three beats.
+    pub(crate) fn follows(&self, now: Instant, beat: Duration) -> Option<Ballot> {
+        let fresh = is_fresh(Some(self.leader_heard), now, beat);
+        self.leader.filter(|_| fresh)
+    }
+
+    fn peer(&mut self, id: NodeId) -> Option<&mut Peer> {
+        self.peers.iter_mut().find(|peer| peer.id == id)
+    }
+}
+
+/// Three beats: one may be late, one may be lost.
+fn is_fresh(heard: Option<Instant>, now: Instant, beat: Duration) -> bool {
+    heard.is_some_and(|heard| now.since(heard) <= beat.saturating_mul(3))
+}
