@@ -134,8 +134,8 @@ impl Raft {
         }
         if meta.position <= self.log.committed() {
             self.reply_accepted(from, out);
-        } else if self.snapshots.fetching != Some((from, meta)) {
-            self.snapshots.fetching = Some((from, meta));
+        } else {
+            // At every offer: whoever fetches may have given up without a word.
             let snapshot = meta;
             out.push(Output::Fetch { from, snapshot });
         }
@@ -159,7 +159,6 @@ impl Raft {
                 out.push(Output::Install { snapshot });
             }
         }
-        self.snapshots.settle(self.log.committed());
         self.verify(self.log.committed());
     }
 
@@ -199,7 +198,6 @@ impl Raft {
     pub(crate) fn commit(&mut self, upto: Position, out: &mut Out) {
         self.log
             .commit(upto, |committed| out.push(Output::Commit(committed)));
-        self.snapshots.settle(upto);
     }
 
     /// Up to where the log agrees with the leader's.

@@ -46,8 +46,6 @@ pub(crate) struct HardState {
 pub(crate) struct Snapshots {
     /// The newest that is durable here.
     pub(crate) newest: Option<SnapshotMeta>,
-    /// What is being fetched, and from whom.
-    pub(crate) fetching: Option<(NodeId, SnapshotMeta)>,
     /// The journal has yet to learn that the log begins behind the newest.
     pub(crate) unwritten: bool,
 }
@@ -288,10 +286,5 @@ impl Snapshots {
         if self.newest.as_ref().map_or(Position::ZERO, position) < snapshot.position {
             self.newest = Some(snapshot);
         }
-    }
-
-    /// Stops waiting for a snapshot that no longer adds anything.
-    pub(crate) fn settle(&mut self, committed: Position) {
-        self.fetching = self.fetching.filter(|(_, meta)| meta.position > committed);
     }
 }

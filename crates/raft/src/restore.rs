@@ -37,7 +37,6 @@ pub(crate) fn restore(
         disk: Disk::new(durable),
         snapshots: Snapshots {
             newest: memory.snapshot,
-            fetching: None,
             unwritten,
         },
         anomalies: 0,

@@ -313,8 +313,12 @@ impl World {
             }
             Output::Fetch { snapshot, .. } => {
                 self.totals.fetches += 1;
-                self.hosts[index].fetching = Some(snapshot);
-                self.fetch(index, snapshot);
+                // One under way goes on; one may be given up without a word.
+                let known = self.hosts[index].fetching == Some(snapshot);
+                if !known && !self.rng.one_in(3) {
+                    self.hosts[index].fetching = Some(snapshot);
+                    self.fetch(index, snapshot);
+                }
             }
             Output::Install { .. } => self.totals.installs += 1,
             Output::Reclaim { below } => self.reclaim(index, below),
