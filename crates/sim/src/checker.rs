@@ -73,7 +73,7 @@ impl Checkers {
         self.disks[host].on_synced(upto)
     }
 
-    /// The journal may have removed what lies below `below`.
+    /// The journal may remove what lies below `below`.
     pub(crate) fn on_reclaimed(&mut self, host: usize, below: Mark) {
         self.disks[host].on_reclaimed(below);
     }

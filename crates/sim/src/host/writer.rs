@@ -9,8 +9,6 @@ use super::{Exit, Process};
 pub(crate) struct Written {
     /// Up to where everything is synced, if it was.
     pub(crate) synced: Option<Mark>,
-    /// What the journal may have removed.
-    pub(crate) reclaimed: Option<Mark>,
     /// Whether there is room, if that has changed.
     pub(crate) room: Option<bool>,
 }
@@ -33,7 +31,7 @@ impl<L: ReplicatedLog, S: StateMachine> Process<L, S> {
     pub(crate) fn sync(&mut self) -> Result<Written, Exit> {
         let dirty = self.journal.is_dirty();
         let synced = if dirty { Some(self.journal.sync()?) } else { None };
-        if let Some(below) = self.reclaim {
+        if let Some(below) = self.reclaim.take() {
             self.journal.reclaim(below)?;
         }
         match self.journal.room() {
@@ -46,7 +44,6 @@ impl<L: ReplicatedLog, S: StateMachine> Process<L, S> {
         self.room = room;
         Ok(Written {
             synced,
-            reclaimed: self.reclaim.take(),
             room: changed.then_some(room),
         })
     }

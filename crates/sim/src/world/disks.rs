@@ -30,7 +30,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let Some(process) = &mut self.hosts[host].process else {
             return Ok(());
         };
-        let Written { synced, reclaimed, room } = match process.sync() {
+        let Written { synced, room } = match process.sync() {
             Ok(written) => written,
             Err(exit) => return self.on_exit(host, &exit),
         };
@@ -42,9 +42,6 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             self.checkers.on_synced(host, upto)?;
             let late = self.rng.duration(Duration::ZERO, self.plan.around.told_late);
             self.own(host, late, Own::Event(Event::Durable { upto }));
-        }
-        if let Some(below) = reclaimed {
-            self.checkers.on_reclaimed(host, below);
         }
         if let Some(available) = room {
             self.trace.mark(if available { "a full disk has room again" } else { "a disk is full" });

@@ -36,6 +36,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             }
             Effect::Send { to, parcel } => self.send(host, to, &parcel)?,
             Effect::Reclaim { below } => {
+                // From now on it may be gone, also if a crash comes in the middle of that.
+                self.checkers.on_reclaimed(host, below);
                 if let Some(process) = &mut self.hosts[host].process {
                     process.reclaim = process.reclaim.max(Some(below));
                 }
