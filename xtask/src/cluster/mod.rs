@@ -208,7 +208,7 @@ async fn print_status(cluster: &Cluster) -> Result<()> {
         "durability",
     ];
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_BORDERS_ONLY);
     table.set_header(
         ["member", "clients", "pid", "process"]
             .iter()
@@ -277,6 +277,11 @@ async fn restart(id: u16) -> Result<()> {
     let mut cluster = Cluster::load()?;
     cluster.check(id)?;
     stop(&mut cluster, id).await?;
+    if !cluster.have_data.contains(&id) && cluster.layout.durability != Durability::Memory {
+        println!(
+            "member {id} has forgotten its promises: what it acknowledged before may now be lost"
+        );
+    }
     let from = spawn(&mut cluster, id)?;
     wait_ready(&mut cluster, id, from).await?;
     println!("member {id} is ready");
