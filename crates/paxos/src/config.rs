@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused_with_its_reason() {
-        let cases: [(fn(&mut PaxosConfig), &str); 9] = [
+        type Spoil = fn(&mut PaxosConfig);
+        let cases: [(Spoil, &str); 9] = [
             (|c| c.voters = Vec::new(), "no voter"),
             (|c| c.voters[4] = NodeId(1), "twice"),
             (|c| c.learners = [NodeId(3)].into(), "two seats"),

@@ -117,6 +117,7 @@ impl Peer {
             self.taken.insert(*start, *end);
         }
         self.taken.remove_below(report.chosen.next().get());
+        self.told = self.told.max(report.chosen);
         let mut lacks = (report.chosen.next(), None);
         for (start, end) in &report.taken {
             if *start > lacks.0.get() {

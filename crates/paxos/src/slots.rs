@@ -227,6 +227,9 @@ impl Slots {
 
     /// Everything up to `upto` is held and chosen; hands what newly is to `emit`, in order.
     pub(crate) fn settle(&mut self, upto: Position, mut emit: impl FnMut(Committed)) {
+        if upto <= self.settled {
+            return;
+        }
         let start = self.index_from(self.settled.next());
         for held in self.runs.range(start..) {
             if held.first > upto {
@@ -250,9 +253,7 @@ impl Slots {
 
     /// The state machine has everything up to `upto`: held and chosen, and not to be handed out again.
     pub(crate) fn skip(&mut self, upto: Position) {
-        if upto > self.settled {
-            self.settle(upto, |_| {});
-        }
+        self.settle(upto, |_| {});
     }
 
     /// Consecutive values from `first` on up to `last`, as many as weigh `budget`, at least one.

@@ -151,8 +151,9 @@ impl Ledger {
         match message {
             Message::Promise(promise) => check_promise(member, promise),
             Message::Accepted(accepted) => self.check_accepted(member, accepted),
-            Message::Nack { promised } => assert!(*promised <= disk.promised, "{message}"),
-            Message::Gossip { promised, .. } => assert!(*promised <= disk.promised, "{message}"),
+            Message::Nack { promised } | Message::Gossip { promised, .. } => {
+                assert!(*promised <= disk.promised, "{message}");
+            }
             Message::Accept {
                 ballot,
                 first,
@@ -204,7 +205,7 @@ impl Ledger {
         assert!(status.durable <= status.last);
         assert_eq!(status.committed, member.state.position);
         assert!(before.compacted <= status.compacted);
-        assert_eq!(status.last, member.memory.last().max(status.committed));
+        assert_eq!(status.last, last(member).max(status.committed));
         let id = member.config.id;
         if let Some(seen) = self.statuses.insert(id, status) {
             assert!(seen.epoch <= status.epoch, "an epoch went back (P2)");
@@ -218,6 +219,12 @@ impl Ledger {
             });
         }
     }
+}
+
+/// The last slot it has written a vote for.
+pub fn last(member: &Member) -> Position {
+    let last = member.memory.votes.last_key_value();
+    Position(last.map_or(member.memory.base, |(slot, _)| *slot))
 }
 
 /// C5, P14: a promise tells every vote on disk in the slots it speaks of, and nothing else.

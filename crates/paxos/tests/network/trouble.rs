@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quorate_core::{Credit, Input, Position};
 
+use crate::ledger::last;
 use crate::world::{ELECTION, Event, Host, World};
 
 impl World {
@@ -110,6 +111,9 @@ impl World {
 
     /// L1, L2, L3: a leader within ten election timeouts, new writes chosen, equal logs, a read answered.
     pub fn check_liveness(&mut self) {
+        // What is late by now may still speak of leaders that are gone.
+        let late = Duration::from_secs(3);
+        self.run_until(self.now + late, |_| false);
         let (healed, patience) = (self.now, ELECTION * 10);
         let target = self.ledger.told();
         self.run_until(healed + patience, |world| world.leader().is_some());
@@ -127,7 +131,7 @@ impl World {
         self.run_until(self.now + patience, |_| false);
         let leader = self.leader().unwrap();
         self.propose(leader);
-        let target = self.members[leader].memory.last();
+        let target = last(&self.members[leader]);
         let equal = |world: &Self| world.least() >= target;
         self.run_until(self.now + Duration::from_secs(30), equal);
         assert!(

@@ -218,7 +218,9 @@ impl World {
         });
         let outputs = self.members[index].step(self.now, input);
         self.totals.count("steps", 1);
-        outputs.iter().for_each(|output| self.note(|| show(output)));
+        for output in &outputs {
+            self.note(|| show(output));
+        }
         let life = self.hosts[index].life;
         let member = &self.members[index];
         self.ledger.on_step(member, life, before, &outputs);
@@ -259,7 +261,8 @@ impl World {
                 self.totals.count("reclaims", 1);
                 // Space comes back in segments: all of it, some, or none.
                 let below = Mark([below.get(), below.get() / 2, 0][self.rng.below(3) as usize]);
-                self.members[index].reclaim(below);
+                let journal = &mut self.members[index].journal;
+                journal.retain(|mark, _| *mark >= below);
             }
             Output::Persist { .. } | Output::Commit(_) => {}
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_core::{Batch, Position, Rng};
+use quorate_core::{Batch, Rng};
 use quorate_paxos::{Ballot, Record};
 
 /// A value as the tests see it: its ballot of birth and a hash of its command.
@@ -49,14 +49,6 @@ impl Image {
     pub fn forget(&mut self, base: u64) {
         self.base = self.base.max(base);
         self.votes.retain(|slot, _| *slot > base);
-    }
-
-    pub fn last(&self) -> Position {
-        Position(
-            self.votes
-                .last_key_value()
-                .map_or(self.base, |(slot, _)| *slot),
-        )
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Member {
     /// None: it is down.
     pub paxos: Option<Paxos>,
     /// What is in the journal, encoded; beyond `synced` it may be lost.
-    journal: BTreeMap<Mark, Bytes>,
+    pub journal: BTreeMap<Mark, Bytes>,
     pub written: Mark,
     pub synced: Mark,
     /// What all that is written amounts to, and what is on disk.
@@ -150,10 +150,5 @@ impl Member {
         self.snapshots.sort_by_key(|(meta, _)| meta.position);
         let excess = self.snapshots.len().saturating_sub(2);
         self.snapshots.drain(..excess);
-    }
-
-    /// Gives back what the journal does not need.
-    pub fn reclaim(&mut self, below: Mark) {
-        self.journal.retain(|mark, _| *mark >= below);
     }
 }

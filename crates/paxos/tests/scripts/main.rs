@@ -1,0 +1,53 @@
+//! Scripts: what happens is written in `cases/*.script`, everything that was said and written in `*.trace` beside it.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p quorate-paxos --test scripts` writes the traces anew, to be reviewed as a diff. The
+//! commands of a script are those of [`stage::Stage::run`].
+#![allow(unreachable_pub)] // Modules that several test programs share.
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+
+#[path = "../support/image.rs"]
+mod image;
+#[path = "../support/member.rs"]
+mod member;
+mod stage;
+
+use std::path::Path;
+
+use expect_test::expect_file;
+
+fn play(name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts/cases");
+    let script = std::fs::read_to_string(folder.join(format!("{name}.script"))).unwrap();
+    let mut stage = stage::Stage::default();
+    for line in script.lines() {
+        stage.run(line);
+    }
+    expect_file![folder.join(format!("{name}.trace"))].assert_eq(stage.trace());
+}
+
+macro_rules! scripts {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            play(stringify!($name));
+        }
+    )*};
+}
+
+scripts! {
+    a_leader_is_elected_and_a_command_is_chosen
+    slot_9_is_chosen_while_7_is_a_hole_and_then_7_is_filled
+    one_promise_set_holds_votes_of_three_ballots
+    proposers_duel_and_one_of_them_leads
+    a_slot_is_accepted_again_while_the_lower_write_is_in_flight
+    a_lagging_member_leads_and_learns_what_it_never_saw
+    promises_in_pieces_are_interrupted_by_a_higher_ballot
+    slots_that_are_forgotten_are_never_taken_for_empty
+    a_follower_far_behind_installs_a_snapshot
+    reads_wait_for_a_quorum_that_was_asked_after_they_came
+    four_promise_and_two_choose
+    quorum_loss_moves_the_lead_to_the_one_who_hears_a_quorum
+    the_only_one_who_hears_a_quorum_leads_with_the_shortest_log
+    in_a_chain_the_leader_stays
+    a_restart_remembers_what_is_chosen
+}
