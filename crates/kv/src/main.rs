@@ -9,6 +9,7 @@ use quorate_kv::KvStore;
 use quorate_kv::config::{Options, Protocol, Settings};
 use quorate_kv::server::Server;
 use quorate_node::{Node, StartError, Stopped};
+use quorate_paxos::Paxos;
 use quorate_raft::Raft;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -116,6 +117,7 @@ async fn start(settings: &Settings) -> Result<Node<KvStore>, StartError> {
     let node = settings.node.clone();
     match &settings.protocol {
         Protocol::Raft(raft) => Node::start::<Raft>(node, raft.clone(), KvStore::new).await,
+        Protocol::Paxos(paxos) => Node::start::<Paxos>(node, paxos.clone(), KvStore::new).await,
     }
 }
 

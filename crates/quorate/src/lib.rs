@@ -18,6 +18,7 @@
 //! |---|---|---|---|
 //! | to write a state machine, or a log of my own | [`core`] | | `quorate-core` |
 //! | Raft | `raft` | `raft` | `quorate-raft` |
+//! | Multi-Paxos | `paxos` | `paxos` | `quorate-paxos` |
 //! | to run a member in my program | `node` | `node` | `quorate-node` |
 //! | its journal and snapshots alone | `journal` | `node` | `quorate-journal` |
 //! | framed links between members alone | `transport` | `node` | `quorate-transport` |
@@ -33,6 +34,8 @@ pub use quorate_journal as journal;
 pub use quorate_kv as kv;
 #[cfg(feature = "node")]
 pub use quorate_node as node;
+#[cfg(feature = "paxos")]
+pub use quorate_paxos as paxos;
 #[cfg(feature = "raft")]
 pub use quorate_raft as raft;
 #[cfg(feature = "node")]

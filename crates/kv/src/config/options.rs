@@ -45,7 +45,7 @@ pub struct Options {
     /// All members that vote and where they listen for each other, the same on each [default: this one alone]
     #[arg(long, env = "QUORATE_PEERS", value_name = "ID=HOST:PORT,…")]
     pub peers: Option<String>,
-    /// The replicated log: raft [default: raft]
+    /// The replicated log: raft or paxos [default: raft]
     #[arg(long, env = "QUORATE_PROTOCOL", value_name = "NAME")]
     pub protocol: Option<String>,
     /// When a write counts as written: fsync (on the medium), buffered (with the system), memory (nowhere)

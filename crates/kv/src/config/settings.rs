@@ -7,6 +7,7 @@ use std::time::Duration;
 use quorate_core::{ClusterId, NodeId, ReadLevel};
 use quorate_journal::Durability;
 use quorate_node::NodeConfig;
+use quorate_paxos::PaxosConfig;
 use quorate_raft::RaftConfig;
 
 use super::{ConfigError, Options};
@@ -20,12 +21,15 @@ const ROOM_AROUND: u64 = 4096;
 pub enum Protocol {
     /// Raft.
     Raft(RaftConfig),
+    /// Multi-Paxos.
+    Paxos(PaxosConfig),
 }
 
 impl Protocol {
     const fn name(&self) -> &'static str {
         match self {
             Self::Raft(_) => "raft",
+            Self::Paxos(_) => "paxos",
         }
     }
 }
@@ -148,24 +152,45 @@ fn node(
 
 fn protocol(options: &Options, id: NodeId, voters: &[NodeId]) -> Result<Protocol, ConfigError> {
     let name = options.protocol.as_deref().unwrap_or("raft");
-    if name != "raft" {
-        return absurd("protocol", name, "is not known: raft is");
-    }
-    let mut raft = RaftConfig::new(id, voters);
-    if let Some(millis) = options.election_timeout_ms {
-        raft.election_timeout = Duration::from_millis(millis);
-    }
-    if let Some(millis) = options.heartbeat_ms {
-        raft.heartbeat_interval = Duration::from_millis(millis);
-    }
-    // Only timeouts come of it: members need not differ, but it does no harm.
-    raft.seed = u64::from(std::process::id());
-    raft.validate().map_err(|error| ConfigError::Absurd {
+    let protocol = match name {
+        "raft" => Protocol::Raft(RaftConfig::new(id, voters)),
+        "paxos" => Protocol::Paxos(PaxosConfig::new(id, voters)),
+        _ => return absurd("protocol", name, "is not known: raft and paxos are"),
+    };
+    timed(protocol, options).map_err(|why| ConfigError::Absurd {
         name: "protocol",
         value: name.into(),
-        why: error.to_string(),
-    })?;
-    Ok(Protocol::Raft(raft))
+        why,
+    })
+}
+
+/// The protocol with the timeouts of these options, checked.
+fn timed(mut protocol: Protocol, options: &Options) -> Result<Protocol, String> {
+    let (election, heartbeat, seed) = match &mut protocol {
+        Protocol::Raft(raft) => (
+            &mut raft.election_timeout,
+            &mut raft.heartbeat_interval,
+            &mut raft.seed,
+        ),
+        Protocol::Paxos(paxos) => (
+            &mut paxos.election_timeout,
+            &mut paxos.heartbeat_interval,
+            &mut paxos.seed,
+        ),
+    };
+    if let Some(millis) = options.election_timeout_ms {
+        *election = Duration::from_millis(millis);
+    }
+    if let Some(millis) = options.heartbeat_ms {
+        *heartbeat = Duration::from_millis(millis);
+    }
+    // Only timeouts come of it: members need not differ, but it does no harm.
+    *seed = u64::from(std::process::id());
+    let checked = match &protocol {
+        Protocol::Raft(raft) => raft.validate().map_err(|error| error.to_string()),
+        Protocol::Paxos(paxos) => paxos.validate().map_err(|error| error.to_string()),
+    };
+    checked.map(|()| protocol)
 }
 
 fn limits(options: &Options) -> Result<Limits, ConfigError> {
@@ -299,7 +324,9 @@ mod tests {
         assert_eq!(settings.node.journal.durability, Durability::Fsync);
         assert_eq!(settings.server.read_level, ReadLevel::Linearizable);
         assert!(!settings.server.allow_faults && settings.server.durable);
-        let Protocol::Raft(raft) = settings.protocol;
+        let Protocol::Raft(raft) = settings.protocol else {
+            panic!("raft is the default")
+        };
         assert_eq!(raft.voters, [NodeId(2)]);
     }
 
@@ -327,7 +354,9 @@ mod tests {
             (settings.client_addr.as_str(), settings.threads),
             ("c:3", 2)
         );
-        let Protocol::Raft(raft) = settings.protocol;
+        let Protocol::Raft(raft) = settings.protocol else {
+            panic!("raft is the default")
+        };
         assert_eq!(raft.voters, [NodeId(1), NodeId(2)]);
         assert_eq!(raft.election_timeout, Duration::from_millis(900));
         assert_eq!(raft.heartbeat_interval, Duration::from_millis(100));
