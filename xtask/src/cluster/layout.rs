@@ -28,6 +28,8 @@ pub(crate) const MAX_NODES: u16 = 9;
 pub(crate) enum Protocol {
     /// Raft.
     Raft,
+    /// Multi-Paxos.
+    Paxos,
 }
 
 /// What a member's acknowledgement of a write rests on.
