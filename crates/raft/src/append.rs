@@ -19,36 +19,60 @@ impl Raft {
             return;
         }
         let (end, commit) = (append.end(), append.commit);
-        let (prev, runs) = behind_base(&self.log, append.prev, append.runs);
-        if !self.log.holds(prev) {
-            return self.reject(from, prev, out);
-        }
-        if runs.first().is_some_and(|run| run.term < prev.term) {
-            // Only where the message begins before the base can this be news.
-            self.anomalies += 1;
+        let fresh = if append.prev == self.log.last() && !append.runs.is_empty() {
+            self.extend(append.prev, append.runs, out);
+            Some(true)
+        } else {
+            self.merge(from, append.prev, append.runs, out)
+        };
+        let Some(fresh) = fresh else {
             return;
-        }
-        let fresh = match self.log.divergence(prev.position, &runs) {
-            None => false,
-            Some(at) if at <= self.verified() => {
-                // A leader never contradicts itself, and what is chosen agrees with every leader.
-                self.anomalies += 1;
-                return;
-            }
-            Some(at) => {
-                self.overwrite(
-                    at.prev(),
-                    without(runs, at.get() - prev.position.next().get()),
-                    out,
-                );
-                true
-            }
         };
         self.verify(end);
         self.learn_commit(commit, out);
         if !fresh {
             self.reply_accepted(from, out);
         }
+    }
+
+    /// Takes what does not simply continue the log. True: something was written; false: all of it was there; none: it
+    /// does not fit.
+    fn merge(
+        &mut self,
+        from: NodeId,
+        prev: Point,
+        runs: SmallVec<[Run; 1]>,
+        out: &mut Out,
+    ) -> Option<bool> {
+        let (prev, runs) = behind_base(&self.log, prev, runs);
+        if !self.log.holds(prev) {
+            self.reject(from, prev, out);
+            return None;
+        }
+        let Some(at) = self.log.divergence(prev.position, &runs) else {
+            return Some(false);
+        };
+        // A leader never contradicts itself, and what is chosen agrees with every leader. Terms fall only in a message
+        // that begins before the base and says something else than what was chosen there.
+        if at <= self.verified() || runs[0].term < prev.term {
+            self.anomalies += 1;
+            return None;
+        }
+        let after = at.prev();
+        let term = self.log.term_at(after).expect("what was compared is held");
+        if after < self.log.last().position {
+            self.log.truncate(after);
+        }
+        let fresh = without(runs, after.get() - prev.position.get());
+        self.extend(
+            Point {
+                position: after,
+                term,
+            },
+            fresh,
+            out,
+        );
+        Some(true)
     }
 
     /// No entry there, or one of another term: answers with what the leader can go on from.
@@ -66,15 +90,8 @@ impl Raft {
         self.send(from, reply, out);
     }
 
-    /// Cuts the log behind `after` and appends, in memory and by one record.
-    fn overwrite(&mut self, after: Position, runs: SmallVec<[Run; 1]>, out: &mut Out) {
-        let prev = Point {
-            position: after,
-            term: self.log.term_at(after).expect("what was compared is held"),
-        };
-        if after < self.log.last().position {
-            self.log.truncate(after);
-        }
+    /// Appends behind the last entry, in memory and by one record.
+    fn extend(&mut self, prev: Point, runs: SmallVec<[Run; 1]>, out: &mut Out) {
         let mark = self.disk.next();
         for run in &runs {
             self.log.append(run.term, run.batch.clone(), mark);

@@ -48,6 +48,13 @@ struct Held {
 }
 
 impl Held {
+    fn run(&self) -> Run {
+        Run {
+            term: self.term,
+            batch: self.batch.clone(),
+        }
+    }
+
     fn last(&self) -> Position {
         Position(self.first.get() + self.batch.len() - 1)
     }
@@ -254,25 +261,37 @@ impl Log {
         self.settle_committed();
     }
 
-    /// Entries from `first` on, as many as weigh `budget`, at least one.
-    pub(crate) fn read(&self, first: Position, budget: u64) -> SmallVec<[Run; 1]> {
-        let mut runs = SmallVec::new();
-        let Some(mut index) = self.index_of(first) else {
-            return runs;
-        };
+    /// Entries from `first` on, as many as weigh `budget`, at least one; and the entry before them. None if that is
+    /// gone, or `first` lies beyond the last entry and its successor.
+    pub(crate) fn read(&self, first: Position, budget: u64) -> Option<(Point, SmallVec<[Run; 1]>)> {
+        let last = self.last();
+        if first == last.position.next() {
+            return Some((last, SmallVec::new()));
+        }
+        let mut index = self.index_of(first)?;
         let held = &self.runs[index];
         let skip = first.get() - held.first.get();
-        let end = held.batch.fit(skip, budget);
-        let batch = if skip == 0 && end == held.batch.len() {
-            held.batch.clone()
-        } else {
-            held.batch.slice(skip, end)
+        let prev = Point {
+            position: first.prev(),
+            term: match index.checked_sub(1) {
+                _ if skip > 0 => held.term,
+                Some(before) => self.runs[before].term,
+                None => self.base.term,
+            },
         };
-        let mut weight = batch.weight();
-        let term = held.term;
-        runs.push(Run { term, batch });
-        if end < held.batch.len() {
-            return runs;
+        let mut runs = SmallVec::new();
+        let mut weight = held.weight;
+        if skip == 0 && weight <= budget {
+            runs.push(held.run());
+        } else {
+            let end = held.batch.fit(skip, budget);
+            let batch = held.batch.slice(skip, end);
+            weight = batch.weight();
+            let term = held.term;
+            runs.push(Run { term, batch });
+            if end < held.batch.len() {
+                return Some((prev, runs));
+            }
         }
         index += 1;
         while let Some(held) = self.runs.get(index) {
@@ -280,13 +299,10 @@ impl Log {
             if weight > budget {
                 break;
             }
-            runs.push(Run {
-                term: held.term,
-                batch: held.batch.clone(),
-            });
+            runs.push(held.run());
             index += 1;
         }
-        runs
+        Some((prev, runs))
     }
 
     /// Where compaction up to `upto` would put the base: at the end of the last run that may wholly go.
@@ -343,17 +359,19 @@ impl Log {
         }
     }
 
-    /// The run that holds `position`. The last few are asked first: the hot path lives there.
+    /// The run that holds `position`. The newest two are asked first: the hot path lives there.
     fn index_of(&self, position: Position) -> Option<usize> {
-        if position > self.last().position || position <= self.base.position {
+        let newest = self.runs.len().checked_sub(1)?;
+        let held = &self.runs[newest];
+        if position >= held.first {
+            return (position <= held.last()).then_some(newest);
+        }
+        if position <= self.base.position {
             return None;
         }
-        let newest = self.runs.len().saturating_sub(3);
-        let recent = self
-            .runs
-            .range(newest..)
-            .rposition(|held| held.first <= position);
-        let index = recent.map(|offset| newest + offset);
-        Some(index.unwrap_or_else(|| self.runs.partition_point(|held| held.last() < position)))
+        if position >= self.runs[newest - 1].first {
+            return Some(newest - 1);
+        }
+        Some(self.runs.partition_point(|held| held.last() < position))
     }
 }

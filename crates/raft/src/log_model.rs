@@ -218,7 +218,9 @@ impl Model {
         if position <= self.base || position > last {
             return;
         }
-        let runs = log.read(Position(position as u64), budget);
+        let read = log.read(Position(position as u64), budget);
+        let (prev, runs) = read.expect("held");
+        assert_eq!(prev, self.point(position - 1));
         let read = flat(&runs);
         let wanted = self.entries[position - 1..].iter();
         let wanted: Vec<_> = wanted.map(|entry| (entry.term, entry.number)).collect();

@@ -59,7 +59,7 @@ pub(crate) struct View<'a> {
     pub(crate) config: &'a RaftConfig,
     pub(crate) log: &'a Log,
     pub(crate) term: Term,
-    pub(crate) newest: Option<SnapshotMeta>,
+    pub(crate) newest: Option<&'a SnapshotMeta>,
     pub(crate) now: Instant,
 }
 
@@ -154,13 +154,9 @@ impl Peer {
         view: &View<'_>,
         out: &mut Out,
     ) {
-        let position = next.prev();
-        let term = view
-            .log
-            .term_at(position)
-            .expect("next lies behind the base");
-        let runs = view.log.read(next, budget);
-        let end = position.plus(length(&runs));
+        let read = view.log.read(next, budget);
+        let (prev, runs) = read.expect("next lies behind the base and not beyond the end");
+        let end = prev.position.plus(length(&runs));
         let bytes = runs.iter().map(|run| run.batch.bytes()).sum();
         tap.spend(bytes);
         match &mut self.progress {
@@ -175,7 +171,7 @@ impl Peer {
         self.told = self.told.max(commit.min(end));
         let append = Append {
             term: view.term,
-            prev: Point { position, term },
+            prev,
             commit,
             runs,
         };
@@ -280,7 +276,7 @@ impl Peer {
 
     /// Offers a snapshot: again the one that the peer may be fetching, unless that no longer reaches the log.
     fn offer(&mut self, view: &View<'_>, out: &mut Out) {
-        let newest = view
+        let newest = *view
             .newest
             .expect("a log that begins behind its start has a snapshot");
         let meta = match &self.progress {

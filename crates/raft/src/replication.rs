@@ -217,7 +217,7 @@ impl Raft {
             config: &self.config,
             log: &self.log,
             term: self.hard.term,
-            newest: self.snapshots.newest,
+            newest: self.snapshots.newest.as_ref(),
             now,
         };
         Some((leader, &mut self.roster, view))
