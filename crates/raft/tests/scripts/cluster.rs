@@ -9,7 +9,7 @@
 //! reverse                     what is under way overtakes itself
 //! sync [N [MARK]]             what was written (up to MARK) is on disk, and the member is told
 //! hold N                      member N's disk is slow: only a sync that names N reaches it
-//! fetch                       snapshots that were asked for arrive
+//! fetch                       snapshots that were asked for arrive         slow     and only when told to
 //! run 900ms                   so much time passes with every timer, message and disk at work; only parts are told
 //! elect N                     timeout N and stabilize, without the trace
 //! stabilize                   deliver and sync until nothing moves
@@ -56,6 +56,8 @@ pub struct Cluster {
     shown: BTreeMap<u64, String>,
     tickets: u64,
     quiet: bool,
+    /// Whether fetches wait for a command.
+    slow: bool,
     page: String,
 }
 
@@ -83,6 +85,7 @@ impl Cluster {
                 None => drop(self.sync(number(1))),
             },
             "hold" => drop(self.held.insert(number(1).unwrap())),
+            "slow" => self.slow = true,
             "fetch" => drop(self.fetch()),
             "run" => self.pass(duration(words[1])),
             "stabilize" => self.stabilize(),
@@ -184,7 +187,7 @@ impl Cluster {
     }
 
     fn stabilize(&mut self) {
-        while self.deliver(None, None) | self.sync(None) | self.fetch() {}
+        while self.deliver(None, None) | self.sync(None) | (!self.slow && self.fetch()) {}
     }
 
     /// Delivers what is under way now; what that causes stays under way.
