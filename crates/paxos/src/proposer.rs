@@ -23,7 +23,7 @@ use crate::safe_value::{Slot, is_report, safe_values};
 use crate::{Ballot, Message, Value, Vote};
 
 /// The most slots that phase 1 may find empty below one that is not. More is no hole but a broken peer.
-const HOLES_MAX: u64 = 1 << 24;
+const HOLES_MAX: u64 = 1 << 20;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Proposer {
