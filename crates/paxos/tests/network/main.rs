@@ -31,7 +31,7 @@ fn nothing_chosen_changes_and_service_returns_whatever_network_and_disks_do() {
         return;
     }
     let first = number("QUORATE_FIRST").unwrap_or(0);
-    let seeds = number("QUORATE_SEEDS").unwrap_or(200);
+    let seeds = number("QUORATE_SEEDS").unwrap_or(120);
     let mut totals = Totals::default();
     for seed in first..first + seeds {
         match catch_unwind(AssertUnwindSafe(|| World::new(seed, false).run())) {
