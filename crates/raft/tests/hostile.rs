@@ -253,3 +253,35 @@ fn absurd_messages_are_counted_and_strangers_are_not_even_heard() {
     assert_eq!(victim.raft.anomalies(), 1);
     assert_eq!(victim.raft.status().epoch, Epoch::default());
 }
+
+/// A snapshot ends at 10@5; the message begins before it, in terms that such a log cannot have behind it.
+#[test]
+fn an_append_that_denies_what_is_compacted_changes_nothing() {
+    let mut victim = Victim::new();
+    let meta = SnapshotMeta {
+        position: Position(10),
+        epoch: Term(5).epoch(),
+        bytes: 1,
+        checksum: 1,
+    };
+    let term = Term(6);
+    victim.suffer(Event::Message(2, Message::Snapshot { term, meta }));
+    victim.suffer(Event::Fetched);
+    let batch = Batch::noop(Timestamp::ZERO);
+    let run = Run {
+        term: Term(1),
+        batch,
+    };
+    let append = Append {
+        term,
+        prev: Point {
+            position: Position(5),
+            term: Term(1),
+        },
+        commit: Position::ZERO,
+        runs: vec![run; 7].into_iter().collect(),
+    };
+    victim.suffer(Event::Message(2, Message::Append(append)));
+    assert_eq!(victim.raft.anomalies(), 1);
+    assert_eq!(victim.raft.status().last, Position(10));
+}
