@@ -33,8 +33,9 @@ impl Raft {
             return;
         }
         let campaign = term.next();
-        let granted =
-            campaign > self.hard.term && !self.hears_leader(now) && last.covers(self.log.last());
+        let granted = campaign > self.hard.term
+            && !self.hears_other_leader(now, from)
+            && last.covers(self.log.last());
         let reply = Message::PreVoteReply {
             term: self.hard.term,
             campaign,
@@ -53,7 +54,9 @@ impl Raft {
         last: Point,
         out: &mut Out,
     ) {
-        if !self.is_electorate(from) || (term > self.hard.term && self.hears_leader(now)) {
+        if !self.is_electorate(from)
+            || (term > self.hard.term && self.hears_other_leader(now, from))
+        {
             return;
         }
         let complete = last.covers(self.log.last());
@@ -149,11 +152,13 @@ impl Raft {
         quorum.contains(self.config.id) && quorum.contains(from)
     }
 
-    /// Whether a leader was heard so recently that an election cannot be called for.
-    fn hears_leader(&self, now: Instant) -> bool {
+    /// Whether a leader was heard so recently that an election cannot be called for. If it is the asker itself, it
+    /// leads no more.
+    fn hears_other_leader(&self, now: Instant, asker: NodeId) -> bool {
         match &self.role {
             Role::Follower(follower) => {
-                follower.leader.is_some() && self.timer.silence(now) < self.config.election_timeout
+                follower.leader.is_some_and(|leader| leader != asker)
+                    && self.timer.silence(now) < self.config.election_timeout
             }
             Role::PreCandidate(_) | Role::Candidate(_) => false,
             // It steps down by itself when it stops hearing a quorum.
