@@ -65,7 +65,9 @@ impl Summary {
     /// The rare states that were never reached.
     pub fn missed<P: Protocol>(&self, protocol: &P) -> Vec<&'static str> {
         let all = RARE.iter().chain(protocol.rare());
-        all.filter(|mark| !self.marks.contains_key(*mark)).copied().collect()
+        all.filter(|mark| !self.marks.contains_key(*mark))
+            .copied()
+            .collect()
     }
 
     fn add(&mut self, report: Report) {

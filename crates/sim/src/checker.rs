@@ -25,7 +25,10 @@ pub struct Violation {
 
 impl Violation {
     pub(crate) fn new(invariant: &'static str, what: impl Into<String>) -> Self {
-        Self { invariant, what: what.into() }
+        Self {
+            invariant,
+            what: what.into(),
+        }
     }
 }
 
@@ -47,7 +50,10 @@ pub(crate) struct Checkers {
 impl Checkers {
     pub(crate) fn new(members: &[NodeId]) -> Self {
         Self {
-            disks: members.iter().map(|member| DiskView::new(*member)).collect(),
+            disks: members
+                .iter()
+                .map(|member| DiskView::new(*member))
+                .collect(),
             commits: Commits::new(members.len()),
             states: States::new(members.len()),
         }
@@ -92,7 +98,11 @@ impl Checkers {
     ) -> Verdict {
         self.states.on_restart(host);
         let records = records.into_iter().map(|(mark, payload, said)| {
-            (mark, payload, said.into_iter().map(disks::Said::from).collect())
+            (
+                mark,
+                payload,
+                said.into_iter().map(disks::Said::from).collect(),
+            )
         });
         self.disks[host].on_recovered(snapshot, records.collect())
     }
@@ -146,9 +156,14 @@ pub(crate) struct Value {
 /// The values of a batch, one a position.
 fn values(epoch: Epoch, batch: &Batch) -> impl Iterator<Item = Value> + '_ {
     let label = batch.label();
-    let seed = [label.origin.0, label.life.0, label.time.0, u64::from(batch.is_noop())]
-        .into_iter()
-        .fold(1, stir);
+    let seed = [
+        label.origin.0,
+        label.life.0,
+        label.time.0,
+        u64::from(batch.is_noop()),
+    ]
+    .into_iter()
+    .fold(1, stir);
     let noop = batch.is_noop().then_some(Value { epoch, print: seed });
     let commands = batch.commands().map(move |(sequence, command)| Value {
         epoch,
@@ -160,9 +175,11 @@ fn values(epoch: Epoch, batch: &Batch) -> impl Iterator<Item = Value> + '_ {
 /// A fingerprint of bytes, for comparison only.
 pub(crate) fn fingerprint(seed: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
-    let print = words.iter().fold(stir(seed, bytes.len() as u64), |print, word| {
-        stir(print, u64::from_le_bytes(*word))
-    });
+    let print = words
+        .iter()
+        .fold(stir(seed, bytes.len() as u64), |print, word| {
+            stir(print, u64::from_le_bytes(*word))
+        });
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     stir(print, u64::from_le_bytes(last))

@@ -38,6 +38,7 @@ enum Fate<O> {
 }
 
 /// What a client does next.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Next {
     /// Ask the same again.
     Retry { after: Duration },
@@ -145,7 +146,9 @@ impl<'a, W: Workload> Crowd<'a, W> {
             let request = &mut self.requests[request];
             (request.retries, request.member) = (request.retries - 1, member);
         }
-        Next::Retry { after: Duration::from_millis(20 + self.rng.below(100)) }
+        Next::Retry {
+            after: Duration::from_millis(20 + self.rng.below(100)),
+        }
     }
 
     /// The client waits no longer.

@@ -49,7 +49,11 @@ impl MemberClock {
     pub(crate) fn moment_of(&self, at: Instant) -> Moment {
         let elapsed = u128::from(at.as_nanos().saturating_sub(self.base));
         let nanos = (elapsed * 1_000_000).div_ceil(self.rate());
-        Moment(self.origin.0.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX)))
+        Moment(
+            self.origin
+                .0
+                .saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX)),
+        )
     }
 
     /// From now on the monotonic clock goes so much faster than true.

@@ -20,31 +20,49 @@ pub fn space_time(lines: &[Line], members: usize) -> String {
     );
     for host in 0..members {
         let x = lane(host);
-        put(&mut svg, format_args!("<line x1='{x}' y1='20' x2='{x}' y2='{height}' stroke='#bbb'/>"));
-        put(&mut svg, format_args!("<text x='{x}' y='14' font-weight='bold'>n{}</text>", host + 1));
+        put(
+            &mut svg,
+            format_args!("<line x1='{x}' y1='20' x2='{x}' y2='{height}' stroke='#bbb'/>"),
+        );
+        put(
+            &mut svg,
+            format_args!(
+                "<text x='{x}' y='14' font-weight='bold'>n{}</text>",
+                host + 1
+            ),
+        );
     }
     for (index, line) in lines.iter().enumerate() {
         let y = row(index);
-        put(&mut svg, format_args!("<text x='4' y='{}' fill='#888'>{}</text>", y + 3.0, line.at));
+        put(
+            &mut svg,
+            format_args!("<text x='4' y='{}' fill='#888'>{}</text>", y + 3.0, line.at),
+        );
         let x = line.host.map_or(MARGIN - 20.0, lane);
         if let Some((from, sent)) = line.from {
             let start = lines[..index].partition_point(|earlier| earlier.at < sent);
             let colour = ["#06c", "#c60", "#080", "#a0a", "#900", "#066", "#555"][from % 7];
-            put(&mut svg, format_args!(
-                "<line x1='{}' y1='{}' x2='{x}' y2='{y}' stroke='{colour}' stroke-opacity='0.5'/>\
+            put(
+                &mut svg,
+                format_args!(
+                    "<line x1='{}' y1='{}' x2='{x}' y2='{y}' stroke='{colour}' stroke-opacity='0.5'/>\
                  <circle cx='{x}' cy='{y}' r='2.5' fill='{colour}'/>",
-                lane(from),
-                row(start)
-            ));
+                    lane(from),
+                    row(start)
+                ),
+            );
         }
         let short: String = line.text.chars().take(38).collect();
-        put(&mut svg, format_args!(
-            "<text x='{}' y='{}'>{}<title>{}</title></text>",
-            x + 5.0,
-            y + 3.0,
-            escaped(&short),
-            escaped(&line.text)
-        ));
+        put(
+            &mut svg,
+            format_args!(
+                "<text x='{}' y='{}'>{}<title>{}</title></text>",
+                x + 5.0,
+                y + 3.0,
+                escaped(&short),
+                escaped(&line.text)
+            ),
+        );
     }
     svg.push_str("</svg>\n");
     svg
@@ -56,7 +74,9 @@ fn put(svg: &mut String, what: std::fmt::Arguments<'_>) {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -78,6 +98,9 @@ mod tests {
         ];
         let svg = space_time(&lines, 2);
         assert!(svg.contains("a&lt;b &amp; c"));
-        assert!(svg.contains(&format!("<line x1='{MARGIN}' y1='42' x2='{}' y2='56'", MARGIN + LANE)));
+        assert!(svg.contains(&format!(
+            "<line x1='{MARGIN}' y1='42' x2='{}' y2='56'",
+            MARGIN + LANE
+        )));
     }
 }

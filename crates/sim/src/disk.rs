@@ -15,7 +15,7 @@ use medium::{Fate, Medium};
 
 /// What happens in one call to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallFault {
+pub(crate) enum CallFault {
     /// It fails with an I/O error. A write arrives by half. After a failed sync the page cache still shows what
     /// the medium will never get (Rebello et al., ATC'20).
     Io,
@@ -126,7 +126,9 @@ impl SimDisk {
 
 impl fmt::Debug for SimDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimDisk").field("used", &self.used()).finish()
+        f.debug_struct("SimDisk")
+            .field("used", &self.used())
+            .finish()
     }
 }
 
@@ -209,7 +211,11 @@ impl DiskFile for SimFile {
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let (mut medium, fate) = self.call()?;
         let whole: usize = parts.iter().map(|part| part.len()).sum();
-        let arrives = if fate.is(CallFault::Io) { whole / 2 } else { whole };
+        let arrives = if fate.is(CallFault::Io) {
+            whole / 2
+        } else {
+            whole
+        };
         medium.write(self.inode, offset, parts, arrives)?;
         fate.always()
     }

@@ -7,15 +7,17 @@ mod writer;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use quorate_core::{Image, Mark, Position, Record, Replica, ReplicatedLog, SnapshotMeta, StateMachine};
+use quorate_core::{
+    Image, Mark, Position, Record, Replica, ReplicatedLog, SnapshotMeta, StateMachine,
+};
 use quorate_journal::{Entry, Incoming, Journal, JournalError, SnapshotError, SnapshotStore};
 
+use crate::Moment;
 use crate::clock::MemberClock;
 use crate::disk::SimDisk;
 use crate::tap::{TappedLog, TappedMachine};
-use crate::Moment;
 
-pub(crate) use start::{Started, StartConfig};
+pub(crate) use start::{StartConfig, Started};
 pub(crate) use store::Back;
 pub(crate) use writer::Written;
 
@@ -71,6 +73,7 @@ pub(crate) struct Taking<S: StateMachine> {
 #[derive(Clone, Debug)]
 pub(crate) enum Exit {
     /// The disk failed: it may work again after a restart.
+    #[allow(dead_code, reason = "read in traces, through Debug")]
     Disk(String),
     /// What is on disk is not what was written, or not there: it does not start again.
     Refused(String),
@@ -91,7 +94,9 @@ impl From<SnapshotError> for Exit {
             SnapshotError::Io { .. } | SnapshotError::Full { .. } => Self::Disk(error.to_string()),
             // A read that fails counts as corrupt (`RELIABILITY` E4); the next start may read it.
             SnapshotError::AllCorrupt(all)
-                if all.iter().any(|one| matches!(one, SnapshotError::Io { .. })) =>
+                if all
+                    .iter()
+                    .any(|one| matches!(one, SnapshotError::Io { .. })) =>
             {
                 Self::Disk(error.to_string())
             }

@@ -60,7 +60,11 @@ pub enum Seen {
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { keys: 2, reads: 40, filling: 64 }
+        Self {
+            keys: 2,
+            reads: 40,
+            filling: 64,
+        }
     }
 }
 
@@ -71,7 +75,7 @@ impl Ledger {
         Self {
             keys: 1 + rng.below(3) as u8,
             reads: [10, 40, 80][rng.below(3) as usize],
-            filling: [0, 64, 400][rng.below(3) as usize],
+            filling: [0, 64, 400, 1_000][rng.below(4) as usize],
         }
     }
 }
@@ -129,10 +133,17 @@ impl Workload for Ledger {
     }
 
     fn closing(&self, number: u64) -> Vec<Entry> {
-        let entry = |key, change| Entry { key, change, filling: 0 };
+        let entry = |key, change| Entry {
+            key,
+            change,
+            filling: 0,
+        };
         let kinds = [Key::Cell as fn(u8) -> Key, Key::Counter, Key::List];
         let all = (0..self.keys.max(1)).flat_map(|index| kinds.map(|kind| kind(index)));
-        let writes = kinds.into_iter().zip(number..).map(|(kind, n)| entry(kind(0), Some(n)));
+        let writes = kinds
+            .into_iter()
+            .zip(number..)
+            .map(|(kind, n)| entry(kind(0), Some(n)));
         writes.chain(all.map(|key| entry(key, None))).collect()
     }
 
@@ -157,9 +168,14 @@ fn explain(
         return format!("{key:?}: {verdict:?}");
     };
     let recent = &found.explained[found.explained.len().saturating_sub(4)..];
-    let lines = recent.iter().map(|index| format!("\n  then {:?}", history[*index]));
+    let lines = recent
+        .iter()
+        .map(|index| format!("\n  then {:?}", history[*index]));
     let before: String = lines.collect();
-    format!("{key:?}: no order explains {:?} behind{before}", history[found.stuck])
+    format!(
+        "{key:?}: no order explains {:?} behind{before}",
+        history[found.stuck]
+    )
 }
 
 impl Key {
@@ -183,7 +199,11 @@ impl LedgerModel {
     fn new(history: &[Operation<Entry, Seen>]) -> Self {
         let mut longest: BTreeMap<Key, Vec<u64>> = BTreeMap::new();
         for operation in history {
-            if let Outcome::Returned { output: Seen::Items(items), .. } = &operation.outcome {
+            if let Outcome::Returned {
+                output: Seen::Items(items),
+                ..
+            } = &operation.outcome
+            {
                 let known = longest.entry(operation.input.key).or_default();
                 if items.len() > known.len() {
                     known.clone_from(items);
@@ -195,7 +215,10 @@ impl LedgerModel {
 
     /// Whether `item` may stand behind `count` others in the list `key`.
     fn fits(&self, key: Key, count: u64, item: u64) -> bool {
-        let known = self.longest.get(&key).and_then(|items| items.get(count as usize));
+        let known = self
+            .longest
+            .get(&key)
+            .and_then(|items| items.get(count as usize));
         known.is_none_or(|known| *known == item)
     }
 }
@@ -216,9 +239,9 @@ impl Model for LedgerModel {
             (_, None) | (Key::Alarm(_), _) => *state,
             (Key::Cell(_), Some(number)) => (number, 0),
             (Key::Counter(_), Some(_)) => (top + 1, 0),
-            (Key::List(_), Some(number)) => {
-                self.fits(input.key, count, number).then(|| (chain(top, number), count + 1))?
-            }
+            (Key::List(_), Some(number)) => self
+                .fits(input.key, count, number)
+                .then(|| (chain(top, number), count + 1))?,
         };
         let fits = match output {
             None | Some(Seen::Done) => true,
@@ -229,7 +252,9 @@ impl Model for LedgerModel {
     }
 
     fn mark(&self, input: &Entry) -> Option<u64> {
-        input.change.filter(|_| !matches!(input.key, Key::Counter(_)))
+        input
+            .change
+            .filter(|_| !matches!(input.key, Key::Counter(_)))
     }
 
     fn shows(&self, input: &Entry, output: &Seen) -> Vec<u64> {
@@ -264,5 +289,7 @@ fn hash(items: &[u64]) -> u64 {
 
 /// A hash of a list, item by item.
 fn chain(hash: u64, item: u64) -> u64 {
-    (hash.rotate_left(5) ^ item).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1)
+    (hash.rotate_left(5) ^ item)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(1)
 }

@@ -153,7 +153,10 @@ impl fmt::Display for Impossible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { explained, stuck } = self;
         let tail = &explained[explained.len().saturating_sub(8)..];
-        write!(f, "operation {stuck} fits nowhere behind {tail:?} and those before")
+        write!(
+            f,
+            "operation {stuck} fits nowhere behind {tail:?} and those before"
+        )
     }
 }
 

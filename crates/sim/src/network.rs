@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quorate_core::Rng;
 
-use crate::plan::{Fault, MEMBERS_MAX, NetworkMix};
 use crate::Moment;
+use crate::plan::{Fault, MEMBERS_MAX, NetworkMix};
 
 pub(crate) struct Network {
     mix: NetworkMix,
@@ -23,13 +23,11 @@ struct Conditions {
     lost: u16,
     doubled: u16,
     late: u16,
+    late_by: Duration,
     slow: Duration,
     blocked: [u8; MEMBERS_MAX],
     slow_links: Vec<(usize, usize, Duration)>,
 }
-
-/// How long a message that comes late may take.
-const LATE_MAX: Duration = Duration::from_secs(5);
 
 impl Network {
     pub(crate) fn new(mix: NetworkMix, rng: Rng) -> Self {
@@ -44,7 +42,10 @@ impl Network {
 
     /// A fault of the network begins. Others are none of its business.
     pub(crate) fn begin(&mut self, index: usize, fault: &Fault) {
-        if matches!(fault, Fault::Weather { .. } | Fault::Cut(_) | Fault::SlowLink { .. }) {
+        if matches!(
+            fault,
+            Fault::Weather { .. } | Fault::Cut(_) | Fault::SlowLink { .. }
+        ) {
             self.on.push((index, fault.clone()));
             self.sum_up();
         }
@@ -64,7 +65,11 @@ impl Network {
     pub(crate) fn isolate(&mut self, core: u8) {
         let mut blocked = [0; MEMBERS_MAX];
         for (member, blocked) in blocked.iter_mut().enumerate() {
-            *blocked = if core >> member & 1 == 1 { !core } else { u8::MAX };
+            *blocked = if core >> member & 1 == 1 {
+                !core
+            } else {
+                u8::MAX
+            };
         }
         self.on.push((usize::MAX, Fault::Cut(blocked)));
         self.sum_up();
@@ -76,7 +81,9 @@ impl Network {
             return [None, None];
         }
         let first = self.arrival(now, from, to);
-        let second = self.strikes(self.now.doubled).then(|| self.arrival(now, from, to));
+        let second = self
+            .strikes(self.now.doubled)
+            .then(|| self.arrival(now, from, to));
         [Some(first), second]
     }
 
@@ -87,17 +94,21 @@ impl Network {
             delay += self.rng.duration(Duration::ZERO, self.now.slow);
         }
         for (a, b, by) in &self.now.slow_links {
-            delay += if (*a, *b) == (from, to) { *by } else { Duration::ZERO };
+            delay += if (*a, *b) == (from, to) {
+                *by
+            } else {
+                Duration::ZERO
+            };
         }
         if self.strikes(self.now.late) {
             // Also overtaken by others of an ordered link: it comes from a connection that is over.
-            return now.after(delay + self.rng.duration(Duration::ZERO, LATE_MAX));
+            return now.after(delay + self.rng.duration(Duration::ZERO, self.now.late_by));
         }
         let mut at = now.after(delay);
         if self.mix.ordered {
-            let last = &mut self.last[from][to];
-            at = at.max(*last);
-            *last = at;
+            let before = &mut self.last[from][to];
+            at = at.max(*before);
+            *before = at;
         }
         at
     }
@@ -110,14 +121,24 @@ impl Network {
         let mut sum = Conditions::default();
         for (_, fault) in &self.on {
             match fault {
-                Fault::Weather { lost, doubled, late, slow } => {
+                Fault::Weather {
+                    lost,
+                    doubled,
+                    late,
+                    late_by,
+                    slow,
+                } => {
+                    sum.late_by = sum.late_by.max(*late_by);
                     sum.lost = sum.lost.max(*lost);
                     sum.doubled = sum.doubled.max(*doubled);
                     sum.late = sum.late.max(*late);
                     sum.slow = sum.slow.max(*slow);
                 }
                 Fault::Cut(blocked) => {
-                    sum.blocked.iter_mut().zip(blocked).for_each(|(sum, one)| *sum |= one);
+                    sum.blocked
+                        .iter_mut()
+                        .zip(blocked)
+                        .for_each(|(sum, one)| *sum |= one);
                 }
                 Fault::SlowLink { from, to, by } => sum.slow_links.push((*from, *to, *by)),
                 _ => {}
@@ -133,7 +154,13 @@ mod tests {
 
     fn network() -> Network {
         let delay = (Duration::from_micros(1), Duration::from_millis(5));
-        Network::new(NetworkMix { delay, ordered: true }, Rng::new(1))
+        Network::new(
+            NetworkMix {
+                delay,
+                ordered: true,
+            },
+            Rng::new(1),
+        )
     }
 
     #[test]

@@ -109,8 +109,10 @@ pub enum Fault {
         lost: u16,
         /// Doubled.
         doubled: u16,
-        /// Late by up to five seconds.
+        /// Late.
         late: u16,
+        /// By up to so much.
+        late_by: Duration,
         /// Further delay, drawn for each.
         slow: Duration,
     },
@@ -125,6 +127,8 @@ pub enum Fault {
         /// By so much.
         by: Duration,
     },
+    /// Whoever leads when it begins is struck.
+    Leader(Blow),
     /// The process dies, and starts again at the end.
     Kill(usize),
     /// The machine loses power, and starts again at the end.
@@ -207,6 +211,21 @@ pub enum Fault {
     },
 }
 
+/// What strikes a leader, until the end of the fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// Its process dies.
+    Kill,
+    /// It stands still.
+    Pause,
+    /// It hears nobody and nobody hears it.
+    CutOff,
+    /// It hears nobody.
+    Deaf,
+    /// Nobody hears it.
+    Mute,
+}
+
 impl Fault {
     /// The class: what is on or off as a whole in a run.
     pub const fn class(&self) -> &'static str {
@@ -214,6 +233,7 @@ impl Fault {
             Self::Weather { .. } => "weather",
             Self::Cut(_) => "cut",
             Self::SlowLink { .. } => "slow link",
+            Self::Leader(_) => "leader struck",
             Self::Kill(_) => "kill",
             Self::PowerLoss { .. } => "power loss",
             Self::CrashInCall { .. } => "crash in a call",
@@ -245,7 +265,9 @@ impl Plan {
 
     /// The same with only these faults, by their index.
     pub fn keeping(&self, kept: &[usize]) -> Self {
-        let faults = kept.iter().filter_map(|index| self.faults.get(*index).cloned());
+        let faults = kept
+            .iter()
+            .filter_map(|index| self.faults.get(*index).cloned());
         Self {
             faults: faults.collect(),
             ..self.clone()

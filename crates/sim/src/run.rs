@@ -72,5 +72,8 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Violation {
         .downcast_ref::<String>()
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-    Violation::new("no assertion fails", text.unwrap_or_else(|| "a panic".to_owned()))
+    Violation::new(
+        "no assertion fails",
+        text.unwrap_or_else(|| "a panic".to_owned()),
+    )
 }

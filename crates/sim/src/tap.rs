@@ -93,7 +93,9 @@ impl<S: StateMachine> StateMachine for TappedMachine<S> {
     type Snapshot = S::Snapshot;
 
     fn apply(&mut self, at: At, command: &[u8]) -> S::Reply {
-        self.applied.get_mut().push((at.position, fingerprint(0, command)));
+        self.applied
+            .get_mut()
+            .push((at.position, fingerprint(0, command)));
         self.machine.apply(at, command)
     }
 

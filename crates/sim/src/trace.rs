@@ -29,8 +29,12 @@ pub struct Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.host.map_or_else(|| "  ".to_owned(), |host| format!("n{}", host + 1));
-        let from = self.from.map_or_else(String::new, |(from, _)| format!("\u{2190}n{}", from + 1));
+        let host = self
+            .host
+            .map_or_else(|| "  ".to_owned(), |host| format!("n{}", host + 1));
+        let from = self
+            .from
+            .map_or_else(String::new, |(from, _)| format!("\u{2190}n{}", from + 1));
         write!(f, "{} {host} {from:<3} {}", self.at, self.text)
     }
 }
@@ -51,7 +55,12 @@ impl Trace {
 
     pub(crate) fn line(&mut self, at: Moment, host: Option<usize>, text: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
-            lines.push(Line { at, host, from: None, text: text() });
+            lines.push(Line {
+                at,
+                host,
+                from: None,
+                text: text(),
+            });
         }
     }
 
@@ -63,7 +72,12 @@ impl Trace {
         text: impl FnOnce() -> String,
     ) {
         if let Some(lines) = &mut self.lines {
-            lines.push(Line { at, host: Some(host), from: Some(from), text: text() });
+            lines.push(Line {
+                at,
+                host: Some(host),
+                from: Some(from),
+                text: text(),
+            });
         }
     }
 

@@ -5,10 +5,13 @@ mod effects;
 mod faults;
 mod phases;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{Effects, Event, Failure, NodeId, Parcel, ReadLevel, ReplicatedLog, Rng, Ticket, decode};
+use quorate_core::{
+    Effects, Event, Failure, NodeId, Parcel, ReadLevel, ReplicatedLog, Rng, Ticket, decode,
+};
 
 use crate::agenda::Agenda;
 use crate::checker::{Checkers, Shown, Verdict, Violation, fingerprint};
@@ -47,6 +50,8 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
     /// What of the unsynced survives the next loss of power of each.
     survival: Vec<Survival>,
     rng: Rng,
+    /// Whom the faults struck that look for a leader when they begin.
+    struck: BTreeMap<usize, usize>,
     phase: Phase,
     pub(crate) events: u64,
     effects: Todo<P, W>,
@@ -55,7 +60,13 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
 /// What is on the agenda.
 enum Happening<M, O> {
     /// A message arrives that its sender's `run` sent.
-    Deliver { from: usize, to: usize, run: u64, sent: Moment, parcel: Bytes },
+    Deliver {
+        from: usize,
+        to: usize,
+        run: u64,
+        sent: Moment,
+        parcel: Bytes,
+    },
     /// A timer of a member.
     Wake { host: usize },
     /// A member's own affair, if it still runs.
@@ -71,7 +82,10 @@ enum Happening<M, O> {
     /// A request reaches its member.
     Request { request: usize },
     /// A client hears of its request.
-    Heard { request: usize, what: Result<O, Failure> },
+    Heard {
+        request: usize,
+        what: Result<O, Failure>,
+    },
     /// A client waits no longer.
     GiveUp { request: usize },
     /// The next part of the run begins.
@@ -100,7 +114,10 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             let disk = SimDisk::new(rng.fork());
             disk.short_reads(plan.around.short_reads);
             let boot = rng.below(1 << 50);
-            Host::new(disk, MemberClock::new(boot, rng.below(4_000) as i64 - 2_000))
+            Host::new(
+                disk,
+                MemberClock::new(boot, rng.below(4_000).cast_signed() - 2_000),
+            )
         };
         let hosts = (0..plan.members).map(&mut host).collect();
         let everybody = (1u8 << plan.members) - 1;
@@ -116,6 +133,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             trace: Trace::new(readable),
             survival: vec![Survival::Sectors; plan.members],
             rng,
+            struck: BTreeMap::new(),
             phase: Phase::Faults,
             events: 0,
             effects: Vec::new(),
@@ -126,7 +144,11 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
 
     fn set_up(&mut self) {
         for host in 0..self.plan.members {
-            let at = if self.plan.around.in_step { 0 } else { self.rng.below(200_000_000) };
+            let at = if self.plan.around.in_step {
+                0
+            } else {
+                self.rng.below(200_000_000)
+            };
             self.agenda.put(Moment(at), Happening::Start { host });
         }
         for client in 0..self.plan.clients.count {
@@ -165,13 +187,20 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             return Ok(());
         }
         match happening {
-            Happening::Deliver { from, to, run, sent, parcel } => {
-                self.on_deliver((from, run, sent), to, &parcel)
-            }
+            Happening::Deliver {
+                from,
+                to,
+                run,
+                sent,
+                parcel,
+            } => self.on_deliver((from, run, sent), to, &parcel),
             Happening::Wake { host } => self.on_wake(host),
             Happening::Own { host, run, what } => self.on_own(host, run, what),
             Happening::Start { host } => self.on_start(host),
-            Happening::Begin(index) => self.on_begin(index),
+            Happening::Begin(index) => {
+                self.on_begin(index);
+                Ok(())
+            }
             Happening::End(index) => {
                 self.on_end(index);
                 Ok(())
@@ -199,7 +228,8 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
         if self.hosts[to].process.is_none() {
             return Ok(());
         }
-        self.trace.hash([self.now.0, (from * 8 + to) as u64, fingerprint(0, parcel)]);
+        self.trace
+            .hash([self.now.0, (from * 8 + to) as u64, fingerprint(0, parcel)]);
         if run != self.hosts[from].run {
             self.trace.mark("a message of a past life arrived");
         }
@@ -207,10 +237,13 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             Violation::new("what is encoded is decoded", format!("a parcel: {error}"))
         })?;
         let protocol = self.protocol;
-        self.trace.arrival(self.now, to, (from, sent), || describe(protocol, &parcel));
+        self.trace
+            .arrival(self.now, to, (from, sent), || describe(protocol, &parcel));
         let from = NodeId(from as u64 + 1);
         self.turn(to, |process, clock, out| {
-            process.replica.step(clock, Event::Receive { from, parcel }, out);
+            process
+                .replica
+                .step(clock, Event::Receive { from, parcel }, out);
         })
     }
 
@@ -225,12 +258,18 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             return Ok(());
         };
         let local = machine.clock.monotonic(now);
-        if process.replica.deadline().is_none_or(|deadline| deadline > local) {
+        if process
+            .replica
+            .deadline()
+            .is_none_or(|deadline| deadline > local)
+        {
             self.set_wake(host);
             return Ok(());
         }
         self.trace.hash([now.0, host as u64, 0]);
-        self.turn(host, |process, clock, out| process.replica.step(clock, Event::Tick, out))?;
+        self.turn(host, |process, clock, out| {
+            process.replica.step(clock, Event::Tick, out);
+        })?;
         self.judge_deadline(host)
     }
 
@@ -238,7 +277,10 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
     fn judge_deadline(&mut self, host: usize) -> Verdict {
         let machine = &mut self.hosts[host];
         let local = machine.clock.monotonic(self.now);
-        let deadline = machine.process.as_ref().and_then(|process| process.replica.deadline());
+        let deadline = machine
+            .process
+            .as_ref()
+            .and_then(|process| process.replica.deadline());
         let passed = deadline.is_some_and(|deadline| deadline <= local);
         machine.idle_ticks = if passed { machine.idle_ticks + 1 } else { 0 };
         if machine.idle_ticks > IDLE_TICKS_MAX {
@@ -286,7 +328,10 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
         self.settle(host, &mut out)?;
         let mut more = false;
         if let Some(process) = &mut self.hosts[host].process {
-            more = process.replica.apply(self.plan.around.apply_bytes, &mut out) && !process.applying;
+            more = process
+                .replica
+                .apply(self.plan.around.apply_bytes, &mut out)
+                && !process.applying;
             process.applying |= more;
         }
         self.settle(host, &mut out)?;
@@ -311,24 +356,35 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
         for (at, command) in replica.machine().take_applied() {
             self.checkers.on_applied(host, at, command)?;
         }
-        let snapshot = replica.snapshot().map_or_else(Default::default, |meta| meta.position);
-        self.checkers.on_state(host, &Shown {
-            status: replica.status(),
-            applied: replica.applied(),
-            snapshot,
-            digest: replica.digest(),
-        })
+        let snapshot = replica
+            .snapshot()
+            .map_or_else(Default::default, |meta| meta.position);
+        self.checkers.on_state(
+            host,
+            &Shown {
+                status: replica.status(),
+                applied: replica.applied(),
+                snapshot,
+                digest: replica.digest(),
+            },
+        )
     }
 
     /// Puts the next tick on the agenda, unless an earlier one is: that one will look again.
     fn set_wake(&mut self, host: usize) {
         let grain = self.plan.around.timer_grain.as_nanos() as u64;
         let machine = &mut self.hosts[host];
-        let Some(deadline) = machine.process.as_ref().and_then(|process| process.replica.deadline())
+        let Some(deadline) = machine
+            .process
+            .as_ref()
+            .and_then(|process| process.replica.deadline())
         else {
             return;
         };
-        let at = machine.clock.moment_of(deadline).max(Moment(self.now.0 + 1_000));
+        let at = machine
+            .clock
+            .moment_of(deadline)
+            .max(Moment(self.now.0 + 1_000));
         let at = Moment(at.0.next_multiple_of(grain.max(1)));
         if machine.wake.is_none_or(|wake| wake > at) {
             machine.wake = Some(at);
@@ -338,7 +394,8 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
 
     fn own(&mut self, host: usize, after: Duration, what: Own<Message<P>>) {
         let run = self.hosts[host].run;
-        self.agenda.put(self.now.after(after), Happening::Own { host, run, what });
+        self.agenda
+            .put(self.now.after(after), Happening::Own { host, run, what });
     }
 
     fn on_client(&mut self, client: u64) {
@@ -352,7 +409,8 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
 
     fn send_request(&mut self, request: usize, after: Duration) {
         let way = Duration::from_micros(50 + self.rng.below(500));
-        self.agenda.put(self.now.after(after + way), Happening::Request { request });
+        self.agenda
+            .put(self.now.after(after + way), Happening::Request { request });
     }
 
     fn on_request(&mut self, request: usize) -> Verdict {
@@ -368,7 +426,9 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
         self.trace.hash([self.now.0, host as u64, request as u64]);
         let command = self.crowd.command(request);
         let input = self.crowd.input(request);
-        self.trace.line(self.now, Some(host), || format!("asked #{request} {input:?}"));
+        self.trace.line(self.now, Some(host), || {
+            format!("asked #{request} {input:?}")
+        });
         let ticket = Ticket(request as u64);
         self.turn(host, |process, clock, out| match command {
             Some(command) => process.replica.submit(clock, ticket, command, out),
@@ -378,7 +438,8 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
 
     fn hear(&mut self, request: usize, what: Result<W::Output, Failure>) {
         let way = Duration::from_micros(50 + self.rng.below(500));
-        self.agenda.put(self.now.after(way), Happening::Heard { request, what });
+        self.agenda
+            .put(self.now.after(way), Happening::Heard { request, what });
     }
 
     fn on_heard(&mut self, request: usize, what: Result<W::Output, Failure>) {
@@ -401,7 +462,8 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
         match next {
             Next::Retry { after } => self.send_request(request, after),
             Next::Another { client, after } => {
-                self.agenda.put(self.now.after(after), Happening::Client { client });
+                self.agenda
+                    .put(self.now.after(after), Happening::Client { client });
             }
             Next::Rest => {}
         }
@@ -415,7 +477,10 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
     pub(crate) fn judge(self) -> (Trace, Verdict) {
         let workload = self.crowd.workload;
         let verdict = workload.judge(&self.crowd.history());
-        (self.trace, verdict.map_err(|what| Violation::new("linearizable (R12, R13, A8)", what)))
+        (
+            self.trace,
+            verdict.map_err(|what| Violation::new("linearizable (R12, R13, A8)", what)),
+        )
     }
 }
 
@@ -434,14 +499,29 @@ impl<M, O> Happening<M, O> {
 fn describe<P: Protocol>(protocol: &P, parcel: &Parcel<Message<P>>) -> String {
     match parcel {
         Parcel::Log(message) => protocol.describe(message),
-        Parcel::Forward { epoch, attempt, batch } => {
-            format!("Forward t{epoch} attempt {attempt}: {} commands", batch.len())
+        Parcel::Forward {
+            epoch,
+            attempt,
+            batch,
+        } => {
+            format!(
+                "Forward t{epoch} attempt {attempt}: {} commands",
+                batch.len()
+            )
         }
-        Parcel::Chunk { snapshot, offset, data } => {
+        Parcel::Chunk {
+            snapshot,
+            offset,
+            data,
+        } => {
             let bytes = data.as_ref().map_or(0, quorate_core::Batch::bytes);
             format!("Chunk {}[{offset}..+{bytes}]", snapshot.position)
         }
-        Parcel::ChunkRequest { snapshot, offset, length } => {
+        Parcel::ChunkRequest {
+            snapshot,
+            offset,
+            length,
+        } => {
             format!("ChunkRequest {}[{offset}..+{length}]", snapshot.position)
         }
         other => format!("{other:?}"),

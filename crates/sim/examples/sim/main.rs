@@ -12,10 +12,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use quorate_sim::{Campaign, Ledger, Options, Plan, Protocol, Report, Summary, run, shrink, space_time};
+use quorate_sim::{
+    Campaign, Ledger, Options, Plan, Protocol, Report, Summary, run, shrink, space_time,
+};
 
 /// Runs replicated logs under faults, one seed a run.
 #[derive(Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Arguments {
     /// How many seeds.
     #[arg(long, default_value_t = 1000)]
@@ -81,7 +84,9 @@ fn main() -> ExitCode {
 fn start<P: Protocol + Sync>(arguments: &Arguments, protocol: &P) -> ExitCode {
     let options = Options {
         members: arguments.nodes.map(usize::from),
-        lasts: arguments.minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes)),
+        lasts: arguments
+            .minutes
+            .map(|minutes| Duration::from_secs_f64(60.0 * minutes)),
         unsafe_disks: arguments.unsafe_disks,
     };
     if let Some(seed) = arguments.replay {
@@ -97,21 +102,26 @@ fn start<P: Protocol + Sync>(arguments: &Arguments, protocol: &P) -> ExitCode {
 
 fn hashes<P: Protocol>(arguments: &Arguments, protocol: &P, options: &Options) -> ExitCode {
     for seed in arguments.from..arguments.from + arguments.seeds {
-        let report = run(protocol, &Ledger::drawn(seed), &Plan::draw(seed, options), false);
+        let report = run(
+            protocol,
+            &Ledger::drawn(seed),
+            &Plan::draw(seed, options),
+            false,
+        );
         println!("{seed} {:016x} {}", report.hash, report.events);
     }
     ExitCode::SUCCESS
 }
 
-fn campaign<P: Protocol + Sync>(
-    arguments: &Arguments,
-    protocol: &P,
-    options: Options,
-) -> ExitCode {
+fn campaign<P: Protocol + Sync>(arguments: &Arguments, protocol: &P, options: Options) -> ExitCode {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let campaign = Campaign {
         from: arguments.seed.unwrap_or(arguments.from),
-        seeds: if arguments.seed.is_some() { 1 } else { arguments.seeds },
+        seeds: if arguments.seed.is_some() {
+            1
+        } else {
+            arguments.seeds
+        },
         jobs: arguments.jobs.unwrap_or(cores),
         options,
         failures_max: arguments.failures,
@@ -135,10 +145,14 @@ fn campaign<P: Protocol + Sync>(
         println!("   never: {mark}");
     }
     for failure in &summary.failures {
-        println!("{}", told(failure, arguments));
+        println!("{}", told(failure, arguments, None));
     }
     let failed = !summary.failures.is_empty() || (arguments.coverage && !missed.is_empty());
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn pace(summary: &Summary, taken: Duration) -> String {
@@ -157,24 +171,24 @@ fn pace(summary: &Summary, taken: Duration) -> String {
     )
 }
 
-/// What failed, and the line that runs it again.
-fn told(report: &Report, arguments: &Arguments) -> String {
+/// What failed, and the line that runs it again, with only these faults if they were minimised.
+fn told(report: &Report, arguments: &Arguments, kept: Option<&str>) -> String {
     let violation = report.violation.as_ref().expect("only failures are told");
-    let mut line = format!("--replay {}", report.seed);
-    if let Some(nodes) = arguments.nodes {
-        line += &format!(" --nodes {nodes}");
-    }
-    if let Some(minutes) = arguments.minutes {
-        line += &format!(" --minutes {minutes}");
-    }
-    if arguments.unsafe_disks {
-        line += " --unsafe-disks";
-    }
+    let flags = [
+        kept.map(|kept| format!(" --keep {kept}")),
+        arguments.nodes.map(|nodes| format!(" --nodes {nodes}")),
+        arguments
+            .minutes
+            .map(|minutes| format!(" --minutes {minutes}")),
+        arguments.unsafe_disks.then(|| " --unsafe-disks".to_owned()),
+    ];
+    let flags: String = flags.into_iter().flatten().collect();
     format!(
         "FAILED seed {} after {:.3} s: {violation}\n  \
-         cargo run --release -p quorate-sim --example sim -- {line}",
+         cargo run --release -p quorate-sim --example sim -- --replay {}{flags}",
         report.seed,
-        report.simulated.as_secs_f64()
+        report.simulated.as_secs_f64(),
+        report.seed
     )
 }
 
@@ -200,9 +214,13 @@ fn replay<P: Protocol>(
     std::panic::set_hook(hook);
     let plan = whole.keeping(&kept);
     let report = run(protocol, &workload, &plan, true);
-    println!("{} members, {:?}\n{:?}\n{:?}\n{:?}", plan.members, plan.limits, plan.around, plan.network, plan.clients);
+    println!(
+        "{} members, {:?}\n{:?}\n{:?}\n{:?}",
+        plan.members, plan.limits, plan.around, plan.network, plan.clients
+    );
     let numbers: Vec<String> = kept.iter().map(ToString::to_string).collect();
-    println!("faults {} (--keep {}):", kept.len(), numbers.join(","));
+    let numbers = numbers.join(",");
+    println!("faults {} (--keep {numbers}):", kept.len());
     plan.faults.iter().for_each(|fault| println!("  {fault}"));
     println!("healed at {}, core {:07b}", plan.heals, plan.core);
     if arguments.trace {
@@ -214,9 +232,14 @@ fn replay<P: Protocol>(
             eprintln!("{}: {error}", path.display());
         }
     }
-    println!("{} events, hash {:016x}, {:.3} s", report.events, report.hash, report.simulated.as_secs_f64());
+    println!(
+        "{} events, hash {:016x}, {:.3} s",
+        report.events,
+        report.hash,
+        report.simulated.as_secs_f64()
+    );
     if report.violation.is_some() {
-        println!("{}", told(&report, arguments));
+        println!("{}", told(&report, arguments, Some(&numbers)));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

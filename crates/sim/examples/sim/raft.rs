@@ -42,15 +42,32 @@ impl Protocol for RaftProtocol {
             Record::Vote { term, voted_for } => vec![promise(*term, *voted_for)],
             Record::Append { prev, runs } => vec![Remembered::Entries {
                 after: prev.position,
-                runs: runs.iter().map(|run| (run.term.epoch(), run.batch.clone())).collect(),
+                runs: runs
+                    .iter()
+                    .map(|run| (run.term.epoch(), run.batch.clone()))
+                    .collect(),
             }],
-            Record::Compacted { term, voted_for, base } => vec![
+            Record::Compacted {
+                term,
+                voted_for,
+                base,
+            } => vec![
                 promise(*term, *voted_for),
-                Remembered::Base { upto: base.position, keeps: true },
+                Remembered::Base {
+                    upto: base.position,
+                    keeps: true,
+                },
             ],
-            Record::Installed { term, voted_for, base } => vec![
+            Record::Installed {
+                term,
+                voted_for,
+                base,
+            } => vec![
                 promise(*term, *voted_for),
-                Remembered::Base { upto: base.position, keeps: false },
+                Remembered::Base {
+                    upto: base.position,
+                    keeps: false,
+                },
             ],
         }
     }

@@ -42,7 +42,10 @@ impl Commits {
         let mut before = None;
         for (value, at) in values.iter().zip(after.0 + 1..) {
             let at = Position(at);
-            let found = self.entries.entry((at, value.epoch)).or_insert((*value, before));
+            let found = self
+                .entries
+                .entry((at, value.epoch))
+                .or_insert((*value, before));
             found.1 = found.1.or(before);
             if found.0 != *value || before.is_some_and(|before| found.1 != Some(before)) {
                 let what = format!("two entries {at}@{}", value.epoch);
@@ -53,7 +56,12 @@ impl Commits {
         Ok(())
     }
 
-    pub(super) fn on_commit(&mut self, host: usize, run: &Committed, disks: &[DiskView]) -> Verdict {
+    pub(super) fn on_commit(
+        &mut self,
+        host: usize,
+        run: &Committed,
+        disks: &[DiskView],
+    ) -> Verdict {
         for (value, at) in values(run.epoch, &run.batch).zip(run.first.0..) {
             let at = Position(at);
             match self.chosen.get(at.0 as usize - 1) {
@@ -65,7 +73,10 @@ impl Commits {
                         value.epoch,
                         chosen.epoch
                     );
-                    return Err(Violation::new("what is chosen never changes (A1, P1)", what));
+                    return Err(Violation::new(
+                        "what is chosen never changes (A1, P1)",
+                        what,
+                    ));
                 }
                 None => self.on_new_commit(host, at, value, disks)?,
             }
@@ -93,7 +104,10 @@ impl Commits {
                 value.epoch,
                 disks.len()
             );
-            return Err(Violation::new("chosen is on a quorum of disks (A5, B10)", what));
+            return Err(Violation::new(
+                "chosen is on a quorum of disks (A5, B10)",
+                what,
+            ));
         }
         self.chosen.push(value);
         Ok(())
@@ -112,7 +126,11 @@ impl Commits {
             return Err(Violation::new("a command is applied once (S1, B35)", what));
         }
         if at.0 > self.len() {
-            let what = format!("member {} applies {at}, chosen is up to {}", host + 1, self.len());
+            let what = format!(
+                "member {} applies {at}, chosen is up to {}",
+                host + 1,
+                self.len()
+            );
             return Err(Violation::new("only what is chosen is applied", what));
         }
         Ok(())

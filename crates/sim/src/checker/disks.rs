@@ -22,7 +22,10 @@ impl From<Remembered> for Said {
             Remembered::Base { upto, keeps } => Self::Base { upto, keeps },
             Remembered::Entries { after, runs } => Self::Entries {
                 after,
-                values: runs.iter().flat_map(|(epoch, batch)| values(*epoch, batch)).collect(),
+                values: runs
+                    .iter()
+                    .flat_map(|(epoch, batch)| values(*epoch, batch))
+                    .collect(),
             },
         }
     }
@@ -99,13 +102,22 @@ impl DiskView {
     ) -> Verdict {
         self.snapshot = snapshot;
         self.flying.clear();
-        let found: BTreeMap<Mark, u64> =
-            records.iter().map(|(mark, payload, _)| (*mark, *payload)).collect();
+        let found: BTreeMap<Mark, u64> = records
+            .iter()
+            .map(|(mark, payload, _)| (*mark, *payload))
+            .collect();
         for (mark, payload) in &self.synced {
             if found.get(mark) != Some(payload) {
-                let state = if found.contains_key(mark) { "altered" } else { "gone" };
+                let state = if found.contains_key(mark) {
+                    "altered"
+                } else {
+                    "gone"
+                };
                 let what = format!("{}: record {mark} is {state} after a restart", self.member);
-                return Err(Violation::new("what was synced is read back (B4, C2)", what));
+                return Err(Violation::new(
+                    "what was synced is read back (B4, C2)",
+                    what,
+                ));
             }
         }
         // The view begins anew: what was reclaimed on disk, a later record stands for.
@@ -131,10 +143,14 @@ impl DiskView {
         let (holds, what) = match claim {
             Claim::Epoch(epoch) => (*epoch <= self.epoch, "its epoch"),
             Claim::Leads(epoch) => (*epoch <= self.epoch, "the epoch that it leads"),
-            Claim::Vote { epoch, vote } => {
-                (self.votes.get(epoch) == Some(vote), "the vote that it gives")
-            }
-            Claim::Holds { upto } => (*upto <= self.last().max(self.snapshot), "what it acknowledges"),
+            Claim::Vote { epoch, vote } => (
+                self.votes.get(epoch) == Some(vote),
+                "the vote that it gives",
+            ),
+            Claim::Holds { upto } => (
+                *upto <= self.last().max(self.snapshot),
+                "what it acknowledges",
+            ),
         };
         if holds {
             return Ok(());
@@ -145,7 +161,10 @@ impl DiskView {
             self.epoch,
             self.last()
         );
-        Err(Violation::new("nothing is said before it is on disk (D1, A6, B2)", what))
+        Err(Violation::new(
+            "nothing is said before it is on disk (D1, A6, B2)",
+            what,
+        ))
     }
 
     fn at(&self, at: Position) -> Option<Value> {
@@ -192,7 +211,10 @@ impl DiskView {
         let first = *self.votes.entry(epoch).or_insert(vote);
         if first != vote {
             let what = format!("{} voted for {first} and {vote} in {epoch}", self.member);
-            return Err(Violation::new("one vote a term over all lives (R5, B1)", what));
+            return Err(Violation::new(
+                "one vote a term over all lives (R5, B1)",
+                what,
+            ));
         }
         Ok(())
     }

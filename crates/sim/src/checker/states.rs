@@ -37,7 +37,10 @@ impl States {
 
     pub(super) fn on_restart(&mut self, host: usize) {
         let seen = &mut self.members[host];
-        *seen = Seen { epoch: seen.epoch, ..Seen::default() };
+        *seen = Seen {
+            epoch: seen.epoch,
+            ..Seen::default()
+        };
     }
 
     pub(super) fn on_leader(&mut self, host: usize, epoch: Epoch) -> Verdict {
@@ -50,7 +53,12 @@ impl States {
     }
 
     pub(super) fn on_state(&mut self, host: usize, shown: &Shown) -> Verdict {
-        let Shown { status, applied, snapshot, .. } = *shown;
+        let Shown {
+            status,
+            applied,
+            snapshot,
+            ..
+        } = *shown;
         if status.role == RoleKind::Leader {
             self.on_leader(host, status.epoch)?;
         }
@@ -70,15 +78,25 @@ impl States {
             applied,
         };
         if !order || !monotone {
-            let how = if order { "went back" } else { "are out of order" };
+            let how = if order {
+                "went back"
+            } else {
+                "are out of order"
+            };
             let what = format!("member {} {how}: {shown:?}, before {before:?}", host + 1);
-            return Err(Violation::new("positions are ordered and monotone (A4)", what));
+            return Err(Violation::new(
+                "positions are ordered and monotone (A4)",
+                what,
+            ));
         }
         self.on_digest(host, shown)
     }
 
     fn on_digest(&mut self, host: usize, shown: &Shown) -> Verdict {
-        let (digest, first) = *self.digests.entry(shown.applied).or_insert((shown.digest, host));
+        let (digest, first) = *self
+            .digests
+            .entry(shown.applied)
+            .or_insert((shown.digest, host));
         if digest != shown.digest {
             let what = format!(
                 "members {} and {} differ after applying {}",

@@ -122,7 +122,10 @@ impl Medium {
     }
 
     pub(super) fn used(&self) -> u64 {
-        let bytes = self.names.values().map(|inode| self.inodes[*inode].cached.len());
+        let bytes = self
+            .names
+            .values()
+            .map(|inode| self.inodes[*inode].cached.len());
         bytes.sum::<usize>() as u64
     }
 
@@ -131,7 +134,10 @@ impl Medium {
     }
 
     pub(super) fn inode(&self, name: &str) -> io::Result<usize> {
-        self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.names
+            .get(name)
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     pub(super) fn cached(&self, inode: usize) -> &[u8] {
@@ -155,7 +161,8 @@ impl Medium {
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         let inode = self.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         self.names.insert(to.to_owned(), inode);
-        self.moves.push(Move::Rename(from.to_owned(), to.to_owned()));
+        self.moves
+            .push(Move::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
@@ -177,7 +184,9 @@ impl Medium {
         let to = from + arrives;
         let length = self.inodes[inode].cached.len();
         self.ensure_room(to.saturating_sub(length) as u64)?;
-        let Inode { cached, changes, .. } = &mut self.inodes[inode];
+        let Inode {
+            cached, changes, ..
+        } = &mut self.inodes[inode];
         if to > length {
             cached.resize(to, 0);
             changes.push(Change::Length(to));
@@ -252,7 +261,10 @@ impl Medium {
     pub(super) fn wipe(&mut self) {
         let rng = self.rng.fork();
         let boot = self.boot + 1;
-        *self = Self { boot, ..Self::new(rng) };
+        *self = Self {
+            boot,
+            ..Self::new(rng)
+        };
     }
 
     pub(super) fn rot(&mut self, rot: Rot, rng: &mut Rng) -> Option<String> {
@@ -263,7 +275,9 @@ impl Medium {
                 .then(|| (name.clone(), *inode, end))
         };
         let candidates: Vec<_> = self.durable_names.iter().filter_map(old).collect();
-        let (name, inode, end) = candidates.get(rng.below(candidates.len() as u64) as usize)?.clone();
+        let (name, inode, end) = candidates
+            .get(rng.below(candidates.len() as u64) as usize)?
+            .clone();
         let at = HEADER + rng.below((end - HEADER) as u64) as usize;
         let sector = at / SECTOR * SECTOR;
         let bytes = &mut self.inodes[inode].durable;
@@ -278,8 +292,13 @@ impl Medium {
             }
         }
         // What the medium has lost, the cache has lost too by the time anyone looks.
-        self.inodes[inode].cached = self.inodes[inode].durable.clone();
-        self.inodes[inode].changes.clear();
+        let Inode {
+            cached,
+            durable,
+            changes,
+        } = &mut self.inodes[inode];
+        cached.clone_from(durable);
+        changes.clear();
         Some(format!("{rot:?} of {name} at {at}"))
     }
 

@@ -7,7 +7,8 @@ fn written(disk: &SimDisk, synced: &[u8], unsynced: &[u8]) -> SimFile {
     file.write_at(0, &[IoSlice::new(synced)]).unwrap();
     file.sync().unwrap();
     disk.sync_dir().unwrap();
-    file.write_at(synced.len() as u64, &[IoSlice::new(unsynced)]).unwrap();
+    file.write_at(synced.len() as u64, &[IoSlice::new(unsynced)])
+        .unwrap();
     file
 }
 
@@ -70,7 +71,10 @@ fn a_full_disk_refuses_to_grow() {
     let disk = SimDisk::new(Rng::new(0));
     disk.create("a", 10).unwrap();
     disk.limit(Some(5));
-    assert_eq!(disk.create("b", 6).map(drop).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    assert_eq!(
+        disk.create("b", 6).map(drop).unwrap_err().kind(),
+        io::ErrorKind::StorageFull
+    );
     disk.create("b", 5).unwrap();
 }
 
@@ -87,12 +91,16 @@ fn decay_strikes_only_the_older_half() {
     for seed in 0..40 {
         let disk = SimDisk::new(Rng::new(seed));
         let file = disk.create("1.segment", 0).unwrap();
-        file.write_at(0, &[IoSlice::new(&[7; 20_000])]).unwrap();
+        file.write_at(0, &[IoSlice::new(&vec![7; 20_000])]).unwrap();
         file.sync().unwrap();
         disk.sync_dir().unwrap();
-        disk.rot(Rot::Flip, &mut Rng::new(seed)).expect("old enough");
+        disk.rot(Rot::Flip, &mut Rng::new(seed))
+            .expect("old enough");
         let mut bytes = vec![0; 20_000];
-        disk.open("1.segment").unwrap().read_at(0, &mut bytes).unwrap();
+        disk.open("1.segment")
+            .unwrap()
+            .read_at(0, &mut bytes)
+            .unwrap();
         let spoilt: Vec<usize> = (0..20_000).filter(|at| bytes[*at] != 7).collect();
         assert!(spoilt.len() == 1 && spoilt[0] < 10_000, "{spoilt:?}");
     }

@@ -64,10 +64,14 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
         let chunk = plan.around.chunk_bytes;
         let (snapshots, _) = SnapshotStore::open(self.disk.clone(), CLUSTER, chunk)?;
         let restored = restore(&snapshots, empty)?;
-        let snapshot = restored.snapshot().map_or(Position::ZERO, |meta| meta.position);
+        let snapshot = restored
+            .snapshot()
+            .map_or(Position::ZERO, |meta| meta.position);
         let records = read::<L::Record>(&recovery)?;
         let memory = Memory {
-            records: &mut records.iter().map(|(mark, _, record)| (*mark, record.clone())),
+            records: &mut records
+                .iter()
+                .map(|(mark, _, record)| (*mark, record.clone())),
             durable: recovery.last,
             snapshot: restored.snapshot(),
         };

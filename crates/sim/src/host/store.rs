@@ -1,7 +1,7 @@
 //! Snapshots on disk: what the node's snapshot thread does.
 
 use quorate_core::{Event, ReplicatedLog, Restored, SnapshotMeta, SnapshotSource, StateMachine};
-use quorate_journal::{SnapshotError, SnapshotStore};
+use quorate_journal::{Incoming, SnapshotError, SnapshotStore};
 
 use super::{Errand, Exit, Process, Taking};
 use crate::disk::SimDisk;
@@ -19,16 +19,32 @@ impl<L: ReplicatedLog, S: StateMachine> Process<L, S> {
     pub(crate) fn run_errand(&mut self, errand: Errand) -> Result<Back<L::Message, S>, Exit> {
         let event = match errand {
             Errand::Take => self.take()?,
-            Errand::Read { to, snapshot, offset, length } => {
-                let piece = self.snapshots.read_chunk(&snapshot, offset, length as usize);
+            Errand::Read {
+                to,
+                snapshot,
+                offset,
+                length,
+            } => {
+                let piece = self
+                    .snapshots
+                    .read_chunk(&snapshot, offset, length as usize);
                 let data = match piece {
                     Err(error) if error.is_fatal() => return Err(error.into()),
                     piece => piece.ok().filter(|data| !data.is_empty()),
                 };
-                Event::ChunkRead { to, snapshot, offset, data }
+                Event::ChunkRead {
+                    to,
+                    snapshot,
+                    offset,
+                    data,
+                }
             }
             Errand::Receive(snapshot) => self.receive(snapshot)?,
-            Errand::Write { snapshot, offset, data } => {
+            Errand::Write {
+                snapshot,
+                offset,
+                data,
+            } => {
                 return self.store(snapshot, offset, &data).map(Back::Events);
             }
             Errand::Load(snapshot) => {
@@ -50,7 +66,11 @@ impl<L: ReplicatedLog, S: StateMachine> Process<L, S> {
     }
 
     fn receive(&mut self, snapshot: SnapshotMeta) -> Result<Event<L::Message>, Exit> {
-        if self.incoming.as_ref().is_none_or(|incoming| incoming.meta() != snapshot) {
+        if self
+            .incoming
+            .as_ref()
+            .is_none_or(|incoming| incoming.meta() != snapshot)
+        {
             self.incoming = None;
             match self.snapshots.receive(snapshot) {
                 Ok(incoming) => self.incoming = Some(incoming),
@@ -58,7 +78,7 @@ impl<L: ReplicatedLog, S: StateMachine> Process<L, S> {
                 Err(_) => return Ok(Event::FetchFailed { snapshot }),
             }
         }
-        let upto = self.incoming.as_ref().map_or(0, |incoming| incoming.received_upto());
+        let upto = self.incoming.as_ref().map_or(0, Incoming::received_upto);
         Ok(Event::Received { snapshot, upto })
     }
 
@@ -78,7 +98,12 @@ impl<L: ReplicatedLog, S: StateMachine> Process<L, S> {
         });
         let done = match stored {
             Ok(false) => return Ok(events),
-            Ok(true) => self.incoming.take().expect("it is complete").finish().map(drop),
+            Ok(true) => self
+                .incoming
+                .take()
+                .expect("it is complete")
+                .finish()
+                .map(drop),
             Err(error) => Err(error),
         };
         match done {

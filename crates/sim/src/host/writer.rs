@@ -30,7 +30,11 @@ impl<L: ReplicatedLog, S: StateMachine> Process<L, S> {
     /// Syncs what was written, forgets what may be, and sees to the next segment.
     pub(crate) fn sync(&mut self) -> Result<Written, Exit> {
         let dirty = self.journal.is_dirty();
-        let synced = if dirty { Some(self.journal.sync()?) } else { None };
+        let synced = if dirty {
+            Some(self.journal.sync()?)
+        } else {
+            None
+        };
         if let Some(below) = self.reclaim.take() {
             self.journal.reclaim(below)?;
         }

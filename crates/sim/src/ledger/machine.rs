@@ -55,7 +55,9 @@ impl LedgerMachine {
 
     fn stir(&mut self, words: [u64; 3]) {
         for word in words {
-            self.digest = (self.digest ^ word).wrapping_mul(0x0100_0000_01b3_0001).rotate_left(23);
+            self.digest = (self.digest ^ word)
+                .wrapping_mul(0x0100_0000_01b3_0001)
+                .rotate_left(23);
         }
     }
 }
@@ -69,7 +71,11 @@ impl StateMachine for LedgerMachine {
             return LedgerReply::Done;
         }
         let (kind, index, number) = (command.get_u8(), command.get_u8(), command.get_u64_le());
-        self.stir([u64::from(kind) << 8 | u64::from(index), number, at.position.0]);
+        self.stir([
+            u64::from(kind) << 8 | u64::from(index),
+            number,
+            at.position.0,
+        ]);
         match kind {
             0 => {
                 self.cells.insert(index, number);
@@ -119,7 +125,9 @@ impl StateMachine for LedgerMachine {
         for (index, items) in &self.lists {
             stream.put_u8(*index);
             stream.put_u64_le(items.len() as u64);
-            items.iter().for_each(|item| stream.put_u64_le(*item));
+            for item in items {
+                stream.put_u64_le(*item);
+            }
         }
         stream.put_u64_le(self.alarms.len() as u64);
         for ((due, number), index) in &self.alarms {
@@ -127,7 +135,9 @@ impl StateMachine for LedgerMachine {
             stream.put_u64_le(*number);
             stream.put_u8(*index);
         }
-        LedgerSnapshot { rest: stream.freeze() }
+        LedgerSnapshot {
+            rest: stream.freeze(),
+        }
     }
 
     fn restore(chunks: &mut dyn Iterator<Item = Bytes>) -> Result<Self, MalformedSnapshot> {

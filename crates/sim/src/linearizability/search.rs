@@ -80,7 +80,11 @@ impl<'a, M: Model> Search<'a, M> {
         let mut part = part.to_vec();
         part.sort_by_key(|index| history[*index].called);
         for index in part {
-            let Operation { input, called, outcome } = &history[index];
+            let Operation {
+                input,
+                called,
+                outcome,
+            } = &history[index];
             let (back, output) = match outcome {
                 Outcome::Returned { at, output } => (Some(*at), Some(output)),
                 Outcome::Unknown => match model.mark(input) {
@@ -97,7 +101,9 @@ impl<'a, M: Model> Search<'a, M> {
             let name = u128::from(rng.next()) << 64 | u128::from(rng.next());
             let unknown = back.is_none();
             let twin = (0..call).rev().find(|other| {
-                unknown && !calls[*other].certain && model.interchangeable(calls[*other].input, input)
+                unknown
+                    && !calls[*other].certain
+                    && model.interchangeable(calls[*other].input, input)
             });
             let needs = output.and_then(|output| model.needs(input, output));
             if let Some(top) = needs {
@@ -127,7 +133,10 @@ impl<'a, M: Model> Search<'a, M> {
             needed,
             state: model.initial(),
             stack: Vec::new(),
-            best: Impossible { explained: Vec::new(), stuck: 0 },
+            best: Impossible {
+                explained: Vec::new(),
+                stuck: 0,
+            },
         }
     }
 
@@ -161,9 +170,15 @@ impl<'a, M: Model> Search<'a, M> {
         let mut at = self.events[HEAD].next;
         while let What::Call(call) = self.events[at].what {
             let urgency = self.urgency(call);
-            let twin = self.calls[call].twin.is_some_and(|twin| !self.calls[twin].gone);
+            let twin = self.calls[call]
+                .twin
+                .is_some_and(|twin| !self.calls[twin].gone);
             if !twin && after.is_none_or(|after| urgency > after) {
-                best = Some(best.map_or((urgency, call), |best: ((usize, usize), usize)| best.min((urgency, call))));
+                best = Some(
+                    best.map_or((urgency, call), |best: ((usize, usize), usize)| {
+                        best.min((urgency, call))
+                    }),
+                );
             }
             at = self.events[at].next;
         }
@@ -171,7 +186,12 @@ impl<'a, M: Model> Search<'a, M> {
     }
 
     fn urgency(&self, call: usize) -> (usize, usize) {
-        let Call { event, back, certain, .. } = self.calls[call];
+        let Call {
+            event,
+            back,
+            certain,
+            ..
+        } = self.calls[call];
         (if certain { back } else { usize::MAX }, event)
     }
 
@@ -193,7 +213,11 @@ impl<'a, M: Model> Search<'a, M> {
         self.taken = taken;
         let forced = idle;
         let before = std::mem::replace(&mut self.state, next);
-        self.stack.push(Choice { call: number, before, forced });
+        self.stack.push(Choice {
+            call: number,
+            before,
+            forced,
+        });
         let (event, back) = (call.event, call.back);
         if let Some(needed) = call.needs.and_then(|top| self.needed.get_mut(&top)) {
             *needed -= 1;
@@ -217,7 +241,11 @@ impl<'a, M: Model> Search<'a, M> {
     /// Takes back the last choice that was one.
     fn take_back(&mut self, left: &mut usize) -> Option<usize> {
         loop {
-            let Choice { call, before, forced } = self.stack.pop()?;
+            let Choice {
+                call,
+                before,
+                forced,
+            } = self.stack.pop()?;
             self.put_back(call);
             self.state = before;
             *left += usize::from(self.calls[call].certain);
@@ -228,7 +256,13 @@ impl<'a, M: Model> Search<'a, M> {
     }
 
     fn put_back(&mut self, number: usize) {
-        let Call { event, back, name, needs, .. } = self.calls[number];
+        let Call {
+            event,
+            back,
+            name,
+            needs,
+            ..
+        } = self.calls[number];
         if let Some(needed) = needs.and_then(|top| self.needed.get_mut(&top)) {
             *needed += 1;
         }
@@ -262,7 +296,10 @@ impl<'a, M: Model> Search<'a, M> {
             at = self.events[at].next;
         }
         if let What::Return(call) = self.events[at].what {
-            let explained = self.stack.iter().map(|choice| self.calls[choice.call].index);
+            let explained = self
+                .stack
+                .iter()
+                .map(|choice| self.calls[choice.call].index);
             self.best = Impossible {
                 explained: explained.collect(),
                 stuck: self.calls[call].index,

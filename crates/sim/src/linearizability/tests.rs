@@ -60,12 +60,20 @@ impl Model for Cell {
 
 fn done(input: Do, called: u64, at: u64, output: u64) -> Operation<Do, u64> {
     let outcome = Outcome::Returned { at, output };
-    Operation { input, called, outcome }
+    Operation {
+        input,
+        called,
+        outcome,
+    }
 }
 
 fn unknown(input: Do, called: u64) -> Operation<Do, u64> {
     let outcome = Outcome::Unknown;
-    Operation { input, called, outcome }
+    Operation {
+        input,
+        called,
+        outcome,
+    }
 }
 
 fn good(history: &[Operation<Do, u64>]) -> bool {
@@ -93,7 +101,11 @@ fn a_read_between_sees_neither_the_future_nor_the_past() {
     let (first, second) = (done(Do::Write(1), 0, 1, 0), done(Do::Write(2), 10, 11, 0));
     for (seen, fits) in [(0, false), (1, true), (2, false)] {
         let read = done(Do::Read, 5, 6, seen);
-        assert_eq!(good(&[first.clone(), second.clone(), read]), fits, "read {seen}");
+        assert_eq!(
+            good(&[first.clone(), second.clone(), read]),
+            fits,
+            "read {seen}"
+        );
     }
 }
 
@@ -104,8 +116,17 @@ fn an_unknown_write_may_happen_late_or_never_but_not_twice() {
     let one = done(Do::Write(1), 2, 3, 0);
     assert!(good(&[lost.clone(), one.clone(), read(4, 1)]));
     assert!(good(&[lost.clone(), one.clone(), read(4, 1), read(6, 9)]));
-    assert!(!good(&[lost.clone(), one.clone(), read(4, 9), read(6, 1), read(8, 9)]));
-    assert!(!good(&[read(4, 9), unknown(Do::Write(9), 6)]), "seen before it began");
+    assert!(!good(&[
+        lost.clone(),
+        one.clone(),
+        read(4, 9),
+        read(6, 1),
+        read(8, 9)
+    ]));
+    assert!(
+        !good(&[read(4, 9), unknown(Do::Write(9), 6)]),
+        "seen before it began"
+    );
 }
 
 #[test]
@@ -130,12 +151,20 @@ fn the_operation_that_fits_nowhere_is_named() {
 #[test]
 fn keys_are_judged_apart() {
     let history = [done(Do::Write(1), 0, 1, 0), done(Do::Read, 2, 3, 0)];
-    assert_eq!(check_by_key(&Cell, &history, |input| *input == Do::Read), Ok(()));
+    assert_eq!(
+        check_by_key(&Cell, &history, |input| *input == Do::Read),
+        Ok(())
+    );
     assert!(check_by_key(&Cell, &history, |_| ()).is_err());
 }
 
 /// A history that some order explains: each operation takes effect at a random time between its ends.
-fn drawn(seed: u64, count: u64, lost_one_in: u64, change: fn(u64) -> Do) -> Vec<Operation<Do, u64>> {
+fn drawn(
+    seed: u64,
+    count: u64,
+    lost_one_in: u64,
+    change: fn(u64) -> Do,
+) -> Vec<Operation<Do, u64>> {
     let mut rng = Rng::new(seed);
     let mut free = [0; 10];
     let mut planned = Vec::new();
@@ -144,7 +173,11 @@ fn drawn(seed: u64, count: u64, lost_one_in: u64, change: fn(u64) -> Do) -> Vec<
         let called = free[client] + rng.below(20);
         let effect = called + 1 + rng.below(50);
         let at = effect + 1 + rng.below(50);
-        let input = if rng.one_in(2) { Do::Read } else { change(number) };
+        let input = if rng.one_in(2) {
+            Do::Read
+        } else {
+            change(number)
+        };
         free[client] = at + 1;
         planned.push((effect, input, called, at, rng.one_in(lost_one_in)));
     }
@@ -189,7 +222,9 @@ fn small_random_histories_are_judged_as_without_marks() {
         let mut history = drawn(seed, 12, 4, Do::Write);
         let mut rng = Rng::new(seed);
         let value = rng.below(13);
-        let reads = history.iter_mut().filter(|operation| operation.input == Do::Read);
+        let reads = history
+            .iter_mut()
+            .filter(|operation| operation.input == Do::Read);
         if let Some(operation) = reads.into_iter().nth(rng.below(4) as usize)
             && let Outcome::Returned { output, .. } = &mut operation.outcome
         {
@@ -200,7 +235,10 @@ fn small_random_histories_are_judged_as_without_marks() {
         assert_eq!(good(&fast), good(&slow), "seed {seed}: {history:?}");
         impossible += u32::from(!good(&fast));
     }
-    assert!((20..380).contains(&impossible), "{impossible} of 400 impossible: the test says little");
+    assert!(
+        (20..380).contains(&impossible),
+        "{impossible} of 400 impossible: the test says little"
+    );
 }
 
 /// A list that grows; every item is unique.
@@ -224,7 +262,9 @@ impl Model for List {
     fn step(&self, state: &Vec<u64>, input: &Grow, output: Option<&Vec<u64>>) -> Option<Vec<u64>> {
         match input {
             Grow::Append(item) => Some(state.iter().chain([item]).copied().collect()),
-            Grow::Read => output.is_none_or(|output| output == state).then(|| state.clone()),
+            Grow::Read => output
+                .is_none_or(|output| output == state)
+                .then(|| state.clone()),
         }
     }
 
@@ -245,12 +285,18 @@ fn an_item_appended_twice_or_lost_is_seen() {
     let append = |item, at| Operation {
         input: Grow::Append(item),
         called: at,
-        outcome: Outcome::Returned { at: at + 1, output: vec![] },
+        outcome: Outcome::Returned {
+            at: at + 1,
+            output: vec![],
+        },
     };
     let read = |items: &[u64], at| Operation {
         input: Grow::Read,
         called: at,
-        outcome: Outcome::Returned { at: at + 1, output: items.to_vec() },
+        outcome: Outcome::Returned {
+            at: at + 1,
+            output: items.to_vec(),
+        },
     };
     let judge = |items: &[u64]| check(&List, &[append(1, 0), append(2, 5), read(items, 10)]);
     assert_eq!(judge(&[1, 2]), Verdict::Linearizable);
@@ -268,7 +314,10 @@ fn ten_thousand_operations_with_unknown_outcomes_are_judged_in_seconds() {
         assert!(good(&history));
         let read = |operation: &&mut Operation<Do, u64>| operation.input == Do::Read;
         let late = history.iter_mut().filter(read).nth(4_000).expect("a read");
-        late.outcome = Outcome::Returned { at: late.called + 100, output: 20_000 };
+        late.outcome = Outcome::Returned {
+            at: late.called + 100,
+            output: 20_000,
+        };
         assert!(!good(&history));
         let taken = started.elapsed();
         assert!(taken.as_secs() < 60, "took {taken:?}");

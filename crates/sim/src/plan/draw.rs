@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_core::Rng;
 
-use super::{Around, Clients, Fault, MEMBERS_MAX, NetworkMix, Plan, Planned};
+use super::{Around, Blow, Clients, Fault, MEMBERS_MAX, NetworkMix, Plan, Planned};
 use crate::disk::Survival;
 use crate::{Limits, Moment, Rot};
 
@@ -26,7 +26,9 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
         Some(members) => members.clamp(1, MEMBERS_MAX),
         None => *pick(&mut rng, &[1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 5, 6, 7]),
     };
-    let lasts = options.lasts.unwrap_or_else(|| millis(&mut rng, 10_000, 40_000));
+    let lasts = options
+        .lasts
+        .unwrap_or_else(|| millis(&mut rng, 10_000, 40_000));
     let limits = limits(&mut rng);
     let around = around(&mut rng, &limits);
     let mut faults = Vec::new();
@@ -34,6 +36,7 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
         rng: rng.fork(),
         members,
         lasts,
+        election_timeout: limits.election_timeout,
         unsafe_disks: options.unsafe_disks,
     };
     let lost = draw.lost_disks();
@@ -84,14 +87,22 @@ fn around(rng: &mut Rng, limits: &Limits) -> Around {
             .min(limits.log_bytes / 8),
         chunk_bytes: *pick(rng, &[512, 4 << 10, 256 << 10]),
         apply_bytes: *pick(rng, &[1, 512, 1 << 20]),
-        timer_grain: if in_step { millis(rng, 5, 50) } else { Duration::from_nanos(1) },
+        timer_grain: if in_step {
+            millis(rng, 5, 50)
+        } else {
+            Duration::from_nanos(1)
+        },
         in_step,
         sync: if fast {
             (Duration::from_micros(50), Duration::from_micros(500))
         } else {
             (Duration::from_millis(1), Duration::from_millis(20))
         },
-        told_late: if rng.one_in(2) { Duration::from_micros(10) } else { millis(rng, 1, 60) },
+        told_late: if rng.one_in(2) {
+            Duration::from_micros(10)
+        } else {
+            millis(rng, 1, 60)
+        },
         short_reads: rng.one_in(4),
     }
 }
@@ -116,7 +127,9 @@ fn clients(rng: &mut Rng) -> Clients {
 /// Everybody, or a bare majority without the members whose disks may be lost.
 fn core(rng: &mut Rng, members: usize, lost: &[usize]) -> u8 {
     let everybody = (1u8 << members) - 1;
-    let sound = lost.iter().fold(everybody, |sound, member| sound & !(1 << member));
+    let sound = lost
+        .iter()
+        .fold(everybody, |sound, member| sound & !(1 << member));
     if rng.one_in(2) {
         return sound;
     }
@@ -131,13 +144,18 @@ struct Draw {
     rng: Rng,
     members: usize,
     lasts: Duration,
+    election_timeout: Duration,
     unsafe_disks: bool,
 }
 
 impl Draw {
     /// Whose disks may be lost for good: never a majority's, unless that is what is to be tried.
     fn lost_disks(&mut self) -> Vec<usize> {
-        let spare = if self.unsafe_disks { self.members } else { (self.members - 1) / 2 };
+        let spare = if self.unsafe_disks {
+            self.members
+        } else {
+            (self.members - 1) / 2
+        };
         let count = self.rng.below(spare as u64 + 1) as usize;
         let first = self.member();
         (0..count).map(|n| (first + n) % self.members).collect()
@@ -170,15 +188,28 @@ impl Draw {
         }
         if self.rng.one_in(2) {
             for _ in 0..=self.rng.below(3) {
-                let fault = Fault::Burst { count: 5 + self.rng.below(60), member: self.member() };
+                let fault = Fault::Burst {
+                    count: 5 + self.rng.below(60),
+                    member: self.member(),
+                };
                 faults.push(self.planned(fault));
             }
+        }
+        if self.rng.one_in(2) {
+            self.storm(faults);
         }
         for member in lost {
             let rots = [Rot::Flip, Rot::Stray, Rot::Zeros, Rot::Lost, Rot::Empty];
             let rot = *pick(&mut self.rng, &rots);
             let wipe = self.rng.one_in(4);
-            let fault = if wipe { Fault::Wipe(*member) } else { Fault::Decay { member: *member, rot } };
+            let fault = if wipe {
+                Fault::Wipe(*member)
+            } else {
+                Fault::Decay {
+                    member: *member,
+                    rot,
+                }
+            };
             faults.push(self.planned(fault));
         }
     }
@@ -198,16 +229,31 @@ impl Draw {
     }
 
     fn survival(&mut self) -> Survival {
-        let all = [Survival::Nothing, Survival::Everything, Survival::Prefix, Survival::Sectors];
+        let all = [
+            Survival::Nothing,
+            Survival::Everything,
+            Survival::Prefix,
+            Survival::Sectors,
+        ];
         *pick(&mut self.rng, &all)
     }
 
     fn weather(&mut self) -> Fault {
-        let per_mille = |rng: &mut Rng, most| if rng.one_in(2) { rng.below(most) as u16 } else { 0 };
+        let per_mille = |rng: &mut Rng, most| {
+            if rng.one_in(2) {
+                rng.below(most) as u16
+            } else {
+                0
+            }
+        };
         Fault::Weather {
             lost: per_mille(&mut self.rng, 400),
             doubled: per_mille(&mut self.rng, 300),
-            late: per_mille(&mut self.rng, 100),
+            late: per_mille(&mut self.rng, 300),
+            late_by: *pick(
+                &mut self.rng,
+                &[500, 2_000, 5_000].map(Duration::from_millis),
+            ),
             slow: millis(&mut self.rng, 0, 300),
         }
     }
@@ -252,8 +298,34 @@ impl Draw {
         }
     }
 
+    /// One leader after the other is struck, about as fast as they are elected: what each had begun stays behind on
+    /// some disks (Raft's figure 8).
+    fn storm(&mut self, faults: &mut Vec<Planned>) {
+        let timeout = self.election_timeout;
+        let mut at = self.rng.duration(Duration::ZERO, self.lasts);
+        for _ in 0..=self.rng.below(20) {
+            let blows = [
+                Blow::Kill,
+                Blow::Pause,
+                Blow::CutOff,
+                Blow::Deaf,
+                Blow::Mute,
+            ];
+            let planned = Planned {
+                at: Moment::START.after(at),
+                lasts: self.rng.duration(timeout / 2, timeout * 6),
+                fault: Fault::Leader(*pick(&mut self.rng, &blows)),
+            };
+            faults.push(planned);
+            at += self.rng.duration(timeout / 4, timeout * 4);
+        }
+    }
+
     fn power_loss(&mut self) -> Fault {
-        Fault::PowerLoss { member: self.member(), survival: self.survival() }
+        Fault::PowerLoss {
+            member: self.member(),
+            survival: self.survival(),
+        }
     }
 
     fn crash_in_call(&mut self) -> Fault {
@@ -273,25 +345,46 @@ impl Draw {
     }
 
     fn drift(&mut self) -> Fault {
-        let ppm = *pick(&mut self.rng, &[-100_000, -1_000, 200, 10_000, 100_000, 250_000]);
-        Fault::Drift { member: self.member(), ppm }
+        let ppm = *pick(
+            &mut self.rng,
+            &[-100_000, -1_000, 200, 10_000, 100_000, 250_000],
+        );
+        Fault::Drift {
+            member: self.member(),
+            ppm,
+        }
     }
 
     fn jump(&mut self) -> Fault {
-        let millis = *pick(&mut self.rng, &[-3_600_000, -1_500, 700, 60_000, 86_400_000]);
-        Fault::Jump { member: self.member(), millis }
+        let millis = *pick(
+            &mut self.rng,
+            &[-3_600_000, -1_500, 700, 60_000, 86_400_000],
+        );
+        Fault::Jump {
+            member: self.member(),
+            millis,
+        }
     }
 
     fn slow_disk(&mut self) -> Fault {
-        Fault::SlowDisk { member: self.member(), by: millis(&mut self.rng, 20, 2_000) }
+        Fault::SlowDisk {
+            member: self.member(),
+            by: millis(&mut self.rng, 20, 2_000),
+        }
     }
 
     fn disk_error(&mut self) -> Fault {
-        Fault::DiskError { member: self.member(), call: 1 + self.rng.below(40) }
+        Fault::DiskError {
+            member: self.member(),
+            call: 1 + self.rng.below(40),
+        }
     }
 
     fn disk_full(&mut self) -> Fault {
-        Fault::DiskFull { member: self.member(), spare: self.rng.below(100_000) }
+        Fault::DiskFull {
+            member: self.member(),
+            spare: self.rng.below(70_000),
+        }
     }
 }
 
@@ -325,9 +418,11 @@ mod tests {
             let mut classes: Vec<_> = plan.faults.iter().map(|one| one.fault.class()).collect();
             classes.sort_unstable();
             classes.dedup();
-            classes.into_iter().for_each(|class| *on.entry(class).or_default() += 1);
+            for class in classes {
+                *on.entry(class).or_default() += 1;
+            }
         }
-        assert_eq!(on.len(), 16, "{on:?}");
+        assert_eq!(on.len(), 17, "{on:?}");
         let always = |class: &str| ["decay", "wipe"].contains(&class);
         for (class, seeds) in on {
             assert!((50..650).contains(&seeds), "{class} in {seeds} of 1000");

@@ -38,18 +38,34 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let (work, full) = (process.has_work(), process.is_full());
         if let Some(upto) = synced {
             self.trace.hash([self.now.0, host as u64, upto.0]);
-            self.trace.line(self.now, Some(host), || format!("synced up to {upto}"));
+            self.trace
+                .line(self.now, Some(host), || format!("synced up to {upto}"));
             self.checkers.on_synced(host, upto)?;
-            let late = self.rng.duration(Duration::ZERO, self.plan.around.told_late);
+            let late = self
+                .rng
+                .duration(Duration::ZERO, self.plan.around.told_late);
             self.own(host, late, Own::Event(Event::Durable { upto }));
         }
         if let Some(available) = room {
-            self.trace.mark(if available { "a full disk has room again" } else { "a disk is full" });
-            self.trace.line(self.now, Some(host), || format!("room: {available}"));
-            self.own(host, Duration::from_micros(1), Own::Event(Event::Room { available }));
+            self.trace.mark(if available {
+                "a full disk has room again"
+            } else {
+                "a disk is full"
+            });
+            self.trace
+                .line(self.now, Some(host), || format!("room: {available}"));
+            self.own(
+                host,
+                Duration::from_micros(1),
+                Own::Event(Event::Room { available }),
+            );
         }
         if work {
-            let wait = if full { Duration::from_millis(100) } else { Duration::from_micros(10) };
+            let wait = if full {
+                Duration::from_millis(100)
+            } else {
+                Duration::from_micros(10)
+            };
             if let Some(process) = &mut self.hosts[host].process {
                 process.busy = true;
             }
@@ -66,7 +82,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             }
             process.told = *upto;
         }
-        self.turn(host, |process, clock, out| process.replica.step(clock, event, out))
+        self.turn(host, |process, clock, out| {
+            process.replica.step(clock, event, out);
+        })
     }
 
     pub(super) fn on_errand(&mut self, host: usize, errand: Errand) -> Verdict {
@@ -76,27 +94,30 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         match process.run_errand(errand) {
             Ok(Back::Events(events)) => {
                 for event in events {
-                    if let Event::Fetched { snapshot } | Event::SnapshotStored { snapshot } = &event {
+                    if let Event::Fetched { snapshot } | Event::SnapshotStored { snapshot } = &event
+                    {
                         self.checkers.on_snapshot(host, snapshot.position);
                     }
                     if let Event::Fetched { .. } = event {
                         self.trace.mark("a snapshot was fetched");
                     }
-                    self.trace.line(self.now, Some(host), || format!("{event:?}"));
+                    self.trace
+                        .line(self.now, Some(host), || format!("{event:?}"));
                     self.on_event(host, event)?;
                 }
                 Ok(())
             }
-            Ok(Back::Loaded(restored)) => {
-                self.turn(host, |process, _, out| process.replica.loaded(*restored, out))
-            }
+            Ok(Back::Loaded(restored)) => self.turn(host, |process, _, out| {
+                process.replica.loaded(*restored, out);
+            }),
             Err(exit) => self.on_exit(host, &exit),
         }
     }
 
     /// The process ends; a machine without power comes back, a disk that was refused does not.
     pub(super) fn on_exit(&mut self, host: usize, exit: &Exit) -> Verdict {
-        self.trace.line(self.now, Some(host), || format!("exit: {exit:?}"));
+        self.trace
+            .line(self.now, Some(host), || format!("exit: {exit:?}"));
         let machine = &mut self.hosts[host];
         machine.kill();
         let wait = Duration::from_millis(50 + self.rng.below(1_500));
@@ -114,7 +135,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         } else {
             self.trace.mark("a member stopped because its disk failed");
         }
-        self.agenda.put(self.now.after(wait), Happening::Start { host });
+        self.agenda
+            .put(self.now.after(wait), Happening::Start { host });
         Ok(())
     }
 
@@ -132,7 +154,11 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             return Ok(());
         }
         let wiped = machine.born && machine.disk.used() == 0;
-        let seed = if self.plan.around.in_step { self.plan.seed } else { self.rng.next() };
+        let seed = if self.plan.around.in_step {
+            self.plan.seed
+        } else {
+            self.rng.next()
+        };
         let member = Member {
             id: NodeId(host as u64 + 1),
             members: (1..=self.plan.members as u64).map(NodeId).collect(),
@@ -149,9 +175,12 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             Ok(started) => {
                 if wiped {
                     let what = format!("member {} starts with an empty disk", host + 1);
-                    return Err(Violation::new("a wiped disk is not the old one (C7, B21)", what));
+                    return Err(Violation::new(
+                        "a wiped disk is not the old one (C7, B21)",
+                        what,
+                    ));
                 }
-                self.on_started(host, started)
+                self.on_started(host, &started)
             }
             Err(exit) => {
                 if self.hosts[host].disk.is_dead() {
@@ -167,7 +196,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     fn on_started(
         &mut self,
         host: usize,
-        started: crate::host::Started<<P::Log as quorate_core::ReplicatedLog>::Record>,
+        started: &crate::host::Started<<P::Log as quorate_core::ReplicatedLog>::Record>,
     ) -> Verdict {
         if started.cut {
             self.trace.mark("a torn tail was cut");
@@ -177,11 +206,15 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         }
         let count = started.records.len();
         self.trace.hash([self.now.0, host as u64, count as u64]);
-        self.trace.line(self.now, Some(host), || format!("started with {count} records"));
-        let records = started.records.iter().map(|(mark, print, record)| {
-            (*mark, *print, self.protocol.remembered(record))
+        self.trace.line(self.now, Some(host), || {
+            format!("started with {count} records")
         });
-        self.checkers.on_recovered(host, started.snapshot, records.collect())?;
+        let records = started
+            .records
+            .iter()
+            .map(|(mark, print, record)| (*mark, *print, self.protocol.remembered(record)));
+        self.checkers
+            .on_recovered(host, started.snapshot, records.collect())?;
         self.observe(host)?;
         self.set_wake(host);
         self.kick(host);

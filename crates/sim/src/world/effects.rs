@@ -26,7 +26,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         match effect {
             Effect::Persist { mark, record } => {
                 let (entry, print) = entry(mark, &record);
-                self.trace.line(self.now, Some(host), || format!("persist {mark}: {record:?}"));
+                self.trace.line(self.now, Some(host), || {
+                    format!("persist {mark}: {record:?}")
+                });
                 let said = self.protocol.remembered(&record);
                 self.checkers.on_persist(host, mark, print, said)?;
                 if let Some(process) = &mut self.hosts[host].process {
@@ -45,28 +47,66 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             }
             Effect::Reply { ticket, at, reply } => {
                 let request = ticket.0 as usize;
-                self.trace.line(self.now, Some(host), || format!("reply #{request} at {at}: {reply:?}"));
+                self.trace.line(self.now, Some(host), || {
+                    format!("reply #{request} at {at}: {reply:?}")
+                });
                 let output = self.crowd.workload.answer(self.crowd.input(request), reply);
                 self.hear(request, Ok(output));
             }
             Effect::Fail { ticket, failure } => {
                 let request = ticket.0 as usize;
-                self.trace.line(self.now, Some(host), || format!("fail #{request}: {failure}"));
+                self.trace.line(self.now, Some(host), || {
+                    format!("fail #{request}: {failure}")
+                });
                 self.hear(request, Err(failure));
             }
             Effect::Read { ticket } => self.query(host, ticket.0 as usize),
-            Effect::TakeSnapshot { position, epoch, image } => {
+            Effect::TakeSnapshot {
+                position,
+                epoch,
+                image,
+            } => {
                 if let Some(process) = &mut self.hosts[host].process {
-                    process.taking = Some(Taking { position, epoch, image });
+                    process.taking = Some(Taking {
+                        position,
+                        epoch,
+                        image,
+                    });
                 }
                 self.errand(host, 5_000, Errand::Take);
             }
-            Effect::ReadChunk { to, snapshot, offset, length } => {
-                self.errand(host, 500, Errand::Read { to, snapshot, offset, length });
+            Effect::ReadChunk {
+                to,
+                snapshot,
+                offset,
+                length,
+            } => {
+                self.errand(
+                    host,
+                    500,
+                    Errand::Read {
+                        to,
+                        snapshot,
+                        offset,
+                        length,
+                    },
+                );
             }
             Effect::Receive { snapshot } => self.errand(host, 500, Errand::Receive(snapshot)),
-            Effect::WriteChunk { snapshot, offset, data } => {
-                self.errand(host, 1, Errand::Write { snapshot, offset, data });
+            Effect::WriteChunk {
+                snapshot,
+                offset,
+                data,
+            } => {
+                self.errand(
+                    host,
+                    1,
+                    Errand::Write {
+                        snapshot,
+                        offset,
+                        data,
+                    },
+                );
             }
             Effect::Load { snapshot } => {
                 self.trace.mark("a snapshot was installed");
@@ -82,9 +122,14 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             return;
         };
         let machine = process.replica.machine().machine();
-        let output = self.crowd.workload.query(machine, self.crowd.input(request));
+        let output = self
+            .crowd
+            .workload
+            .query(machine, self.crowd.input(request));
         let applied = process.replica.applied();
-        self.trace.line(self.now, Some(host), || format!("read #{request} at {applied}: {output:?}"));
+        self.trace.line(self.now, Some(host), || {
+            format!("read #{request} at {applied}: {output:?}")
+        });
         self.hear(request, Ok(output));
     }
 
@@ -106,7 +151,16 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let bytes = encode(parcel).to_bytes();
         for at in fate.into_iter().flatten() {
             let parcel = bytes.clone();
-            self.agenda.put(at, Happening::Deliver { from: host, to: peer, run, sent, parcel });
+            self.agenda.put(
+                at,
+                Happening::Deliver {
+                    from: host,
+                    to: peer,
+                    run,
+                    sent,
+                    parcel,
+                },
+            );
         }
         Ok(())
     }

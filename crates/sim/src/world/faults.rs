@@ -2,23 +2,28 @@
 
 use std::time::Duration;
 
+use quorate_core::RoleKind;
+
 use super::{Happening, World};
-use crate::checker::Verdict;
 use crate::disk::CallFault;
-use crate::{Fault, Protocol, Workload};
+use crate::{Blow, Fault, MEMBERS_MAX, Protocol, Workload};
 
 impl<P: Protocol, W: Workload> World<'_, P, W> {
-    pub(super) fn on_begin(&mut self, index: usize) -> Verdict {
+    pub(super) fn on_begin(&mut self, index: usize) {
         let plan = self.plan;
         let planned = &plan.faults[index];
         if self.now >= plan.heals {
-            return Ok(());
+            return;
         }
-        self.trace.line(self.now, None, || format!("{} begins", planned.fault.class()));
-        self.agenda.put(self.now.after(planned.lasts), Happening::End(index));
+        self.trace.line(self.now, None, || {
+            format!("{} begins", planned.fault.class())
+        });
+        self.agenda
+            .put(self.now.after(planned.lasts), Happening::End(index));
         self.network.begin(index, &planned.fault);
         match planned.fault {
             Fault::Weather { .. } | Fault::Cut(_) | Fault::SlowLink { .. } => {}
+            Fault::Leader(blow) => self.strike_leader(index, blow),
             Fault::Kill(member) => {
                 self.hosts[member].kill();
             }
@@ -26,11 +31,19 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.survival[member] = survival;
                 self.lose_power(member);
             }
-            Fault::CrashInCall { member, call, survival } => {
+            Fault::CrashInCall {
+                member,
+                call,
+                survival,
+            } => {
                 self.survival[member] = survival;
                 self.hosts[member].disk.plan(call, CallFault::Crash);
             }
-            Fault::CrashInRecovery { member, call, survival } => {
+            Fault::CrashInRecovery {
+                member,
+                call,
+                survival,
+            } => {
                 self.survival[member] = survival;
                 self.lose_power(member);
                 self.hosts[member].disk.plan(call, CallFault::Crash);
@@ -54,7 +67,6 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             }
             Fault::Burst { count, member } => self.burst(count, member),
         }
-        Ok(())
     }
 
     pub(super) fn on_end(&mut self, index: usize) {
@@ -71,6 +83,12 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             Fault::Drift { member, .. } => self.drift(member, 0),
             Fault::SlowDisk { member, .. } => self.hosts[member].slow = Duration::ZERO,
             Fault::DiskFull { member, .. } => self.hosts[member].disk.limit(None),
+            Fault::Leader(_) => {
+                // Whatever it was: what still runs does not start again.
+                if let Some(host) = self.struck.remove(&index) {
+                    self.agenda.put(self.now, Happening::Start { host });
+                }
+            }
             Fault::Weather { .. }
             | Fault::Cut(_)
             | Fault::SlowLink { .. }
@@ -102,6 +120,42 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         self.hosts[member].clock.drift(self.now, ppm);
         self.hosts[member].wake = None;
         self.set_wake(member);
+    }
+
+    fn strike_leader(&mut self, index: usize, blow: Blow) {
+        let leads = |member: &super::Member<P, W>| {
+            let status = member.process.as_ref()?.replica.status();
+            (status.role == RoleKind::Leader).then_some(status.epoch)
+        };
+        let leaders = self.hosts.iter().enumerate();
+        let newest = leaders
+            .filter_map(|(host, member)| Some((leads(member)?, host)))
+            .max();
+        let Some((_, host)) = newest else { return };
+        self.struck.insert(index, host);
+        let mut blocked = [0; MEMBERS_MAX];
+        let (deaf, mute) = match blow {
+            Blow::Kill => {
+                self.hosts[host].kill();
+                return;
+            }
+            Blow::Pause => {
+                let until = self.now.after(self.plan.faults[index].lasts);
+                self.hosts[host].paused = until.min(self.plan.heals);
+                return;
+            }
+            Blow::CutOff => (true, true),
+            Blow::Deaf => (true, false),
+            Blow::Mute => (false, true),
+        };
+        for (from, blocked) in blocked.iter_mut().enumerate() {
+            if from == host && mute {
+                *blocked = u8::MAX;
+            } else if from != host && deaf {
+                *blocked = 1 << host;
+            }
+        }
+        self.network.begin(index, &Fault::Cut(blocked));
     }
 
     fn decay(&mut self, member: usize, rot: crate::Rot) {

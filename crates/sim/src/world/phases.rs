@@ -40,8 +40,13 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 if !self.plan.unsafe_disks {
                     self.leader()?;
                     let requests = self.closing();
-                    let until = self.now.after(timeouts + 4 * self.plan.around.request_timeout);
-                    self.enter(Phase::Closing { requests, until }, Duration::from_millis(50));
+                    let until = self
+                        .now
+                        .after(timeouts + 4 * self.plan.around.request_timeout);
+                    self.enter(
+                        Phase::Closing { requests, until },
+                        Duration::from_millis(50),
+                    );
                 }
             }
             Phase::Closing { requests, until } => self.served(requests, until)?,
@@ -57,14 +62,19 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     }
 
     fn core(&self) -> Vec<usize> {
-        (0..self.hosts.len()).filter(|host| self.plan.is_core(*host)).collect()
+        (0..self.hosts.len())
+            .filter(|host| self.plan.is_core(*host))
+            .collect()
     }
 
     /// L1: there is a leader, and all of the core know it, with no new traffic needed first.
     fn leader(&self) -> Verdict {
         let mut leaders = Vec::new();
         for host in self.core() {
-            let status = self.hosts[host].process.as_ref().map(|process| process.replica.status());
+            let status = self.hosts[host]
+                .process
+                .as_ref()
+                .map(|process| process.replica.status());
             leaders.push(status.map(|status| (status.epoch, status.leader)));
             let Some(status) = status else { continue };
             if status.role == RoleKind::Leader {
@@ -90,14 +100,20 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
 
     /// L2: a fresh write and read on every member.
     fn served(&mut self, requests: Vec<usize>, until: Moment) -> Verdict {
-        let open = requests.iter().find(|request| self.crowd.is_open(**request)).copied();
+        let open = requests
+            .iter()
+            .find(|request| self.crowd.is_open(**request))
+            .copied();
         match open {
             None => {
                 let settle = self.plan.limits.election_timeout * 4 + Duration::from_secs(3);
                 self.enter(Phase::Settling, settle);
             }
             Some(_) if self.now < until => {
-                self.enter(Phase::Closing { requests, until }, Duration::from_millis(50));
+                self.enter(
+                    Phase::Closing { requests, until },
+                    Duration::from_millis(50),
+                );
             }
             Some(request) => {
                 let what = format!(
@@ -105,7 +121,10 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                     self.crowd.member_of(request) + 1,
                     self.crowd.input(request)
                 );
-                return Err(Violation::new("a fresh write and read is served (L2)", what));
+                return Err(Violation::new(
+                    "a fresh write and read is served (L2)",
+                    what,
+                ));
             }
         }
         Ok(())
@@ -121,7 +140,12 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             };
             let replica = &process.replica;
             let status = replica.status();
-            let state = (replica.applied(), replica.digest(), status.committed, status.last);
+            let state = (
+                replica.applied(),
+                replica.digest(),
+                status.committed,
+                status.last,
+            );
             if *first.get_or_insert(state) != state {
                 let what = format!("member {}: {state:?}, another: {first:?}", host + 1);
                 return Err(Violation::new("all are caught up (L3)", what));

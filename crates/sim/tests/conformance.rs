@@ -1,0 +1,33 @@
+//! The suites on what this workspace has: Raft, the built-in machine, the disks of the journal.
+
+#[path = "../examples/sim/raft.rs"]
+mod raft;
+
+use bytes::Bytes;
+use quorate_core::Rng;
+use quorate_journal::{FileDisk, MemDisk};
+use quorate_sim::{
+    Ledger, LedgerMachine, Workload, disk_conformance, log_conformance, machine_conformance,
+};
+
+fn commands() -> Vec<Bytes> {
+    let ledger = Ledger {
+        reads: 0,
+        ..Ledger::default()
+    };
+    let mut rng = Rng::new(7);
+    (1..200)
+        .filter_map(|number| ledger.command(&ledger.draw(&mut rng, number)))
+        .collect()
+}
+
+/// A directory of its own, which the test leaves behind for the system to remove: a disk does not own its directory.
+fn directory() -> FileDisk {
+    let path = tempfile::tempdir().expect("a directory").keep();
+    FileDisk::open(&path).expect("a disk in it")
+}
+
+log_conformance!(raft_log, raft::RaftProtocol, 0..60);
+machine_conformance!(ledger, LedgerMachine::default, commands);
+disk_conformance!(in_memory, MemDisk::new);
+disk_conformance!(in_files, directory);
