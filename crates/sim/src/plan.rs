@@ -1,6 +1,7 @@
 //! A run before it runs: everything that is drawn from the seed but the dice of the network.
 
 mod draw;
+mod strikes;
 
 use std::fmt;
 use std::time::Duration;

@@ -1,21 +1,21 @@
 //! The run itself: one agenda, and what each happening leads to.
 
+mod clients;
 mod disks;
 mod effects;
 mod faults;
 mod phases;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{
-    Effects, Event, Failure, NodeId, Parcel, ReadLevel, ReplicatedLog, Rng, Ticket, decode,
-};
+use quorate_core::{Effects, Event, Failure, NodeId, Parcel, ReplicatedLog, Rng, decode};
 
 use crate::agenda::Agenda;
-use crate::checker::{Checkers, Shown, Verdict, Violation, fingerprint};
-use crate::client::{Crowd, Next};
+use crate::checker::{Checkers, Verdict, Violation, fingerprint};
+use crate::client::Crowd;
 use crate::clock::MemberClock;
 use crate::disk::{SimDisk, Survival};
 use crate::host::{Errand, Host, Process};
@@ -308,165 +308,10 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
         }
     }
 
-    /// One turn of a member: what `feed` brings, then everything that a driver does in a turn.
-    fn turn(
-        &mut self,
-        host: usize,
-        feed: impl FnOnce(&mut Running<P, W>, quorate_core::Clock, &mut Todo<P, W>),
-    ) -> Verdict {
-        let clock = self.hosts[host].clock.read(self.now);
-        let mut out = std::mem::take(&mut self.effects);
-        let Some(process) = &mut self.hosts[host].process else {
-            self.effects = out;
-            return Ok(());
-        };
-        feed(process, clock, &mut out);
-        self.settle(host, &mut out)?;
-        if let Some(process) = &mut self.hosts[host].process {
-            process.replica.flush(clock, &mut out);
-        }
-        self.settle(host, &mut out)?;
-        let mut more = false;
-        if let Some(process) = &mut self.hosts[host].process {
-            more = process
-                .replica
-                .apply(self.plan.around.apply_bytes, &mut out)
-                && !process.applying;
-            process.applying |= more;
-        }
-        self.settle(host, &mut out)?;
-        self.effects = out;
-        if more {
-            self.own(host, Duration::from_micros(100), Own::Apply);
-        }
-        self.observe(host)?;
-        self.set_wake(host);
-        Ok(())
-    }
-
-    /// Shows the checkers what the member shows.
-    fn observe(&mut self, host: usize) -> Verdict {
-        let Some(process) = &self.hosts[host].process else {
-            return Ok(());
-        };
-        let replica = &process.replica;
-        for run in replica.log().take_commits() {
-            self.checkers.on_commit(host, &run)?;
-        }
-        for (at, command) in replica.machine().take_applied() {
-            self.checkers.on_applied(host, at, command)?;
-        }
-        let snapshot = replica
-            .snapshot()
-            .map_or_else(Default::default, |meta| meta.position);
-        self.checkers.on_state(
-            host,
-            &Shown {
-                status: replica.status(),
-                applied: replica.applied(),
-                snapshot,
-                digest: replica.digest(),
-            },
-        )
-    }
-
-    /// Puts the next tick on the agenda, unless an earlier one is: that one will look again.
-    fn set_wake(&mut self, host: usize) {
-        let grain = self.plan.around.timer_grain.as_nanos() as u64;
-        let machine = &mut self.hosts[host];
-        let Some(deadline) = machine
-            .process
-            .as_ref()
-            .and_then(|process| process.replica.deadline())
-        else {
-            return;
-        };
-        let at = machine
-            .clock
-            .moment_of(deadline)
-            .max(Moment(self.now.0 + 1_000));
-        let at = Moment(at.0.next_multiple_of(grain.max(1)));
-        if machine.wake.is_none_or(|wake| wake > at) {
-            machine.wake = Some(at);
-            self.agenda.put(at, Happening::Wake { host });
-        }
-    }
-
     fn own(&mut self, host: usize, after: Duration, what: Own<Message<P>>) {
         let run = self.hosts[host].run;
         self.agenda
             .put(self.now.after(after), Happening::Own { host, run, what });
-    }
-
-    fn on_client(&mut self, client: u64) {
-        if self.phase == Phase::Faults {
-            let request = self.crowd.ask(self.now, Some(client));
-            self.send_request(request, Duration::ZERO);
-            let patience = self.now.after(self.plan.clients.patience);
-            self.agenda.put(patience, Happening::GiveUp { request });
-        }
-    }
-
-    fn send_request(&mut self, request: usize, after: Duration) {
-        let way = Duration::from_micros(50 + self.rng.below(500));
-        self.agenda
-            .put(self.now.after(after + way), Happening::Request { request });
-    }
-
-    fn on_request(&mut self, request: usize) -> Verdict {
-        let host = self.crowd.member_of(request);
-        if !self.crowd.is_open(request) {
-            return Ok(());
-        }
-        if self.hosts[host].process.is_none() {
-            // Nobody listens there: the connection is refused.
-            self.hear(request, Err(Failure::Stopped));
-            return Ok(());
-        }
-        self.trace.hash([self.now.0, host as u64, request as u64]);
-        let command = self.crowd.command(request);
-        let input = self.crowd.input(request);
-        self.trace.line(self.now, Some(host), || {
-            format!("asked #{request} {input:?}")
-        });
-        let ticket = Ticket(request as u64);
-        self.turn(host, |process, clock, out| match command {
-            Some(command) => process.replica.submit(clock, ticket, command, out),
-            None => process.replica.read(ticket, ReadLevel::Linearizable, out),
-        })
-    }
-
-    fn hear(&mut self, request: usize, what: Result<W::Output, Failure>) {
-        let way = Duration::from_micros(50 + self.rng.below(500));
-        self.agenda
-            .put(self.now.after(way), Happening::Heard { request, what });
-    }
-
-    fn on_heard(&mut self, request: usize, what: Result<W::Output, Failure>) {
-        let next = match what {
-            Ok(output) => self.crowd.on_answer(self.now, request, output),
-            Err(failure) => {
-                self.trace.mark(match failure {
-                    Failure::Unknown => "a client was told that the outcome is unknown",
-                    Failure::Overloaded { .. } => "a client was refused: overloaded",
-                    Failure::NoRoom => "a client was refused: no room",
-                    _ => "a client was refused: no leader",
-                });
-                self.crowd.on_failure(request, failure)
-            }
-        };
-        self.on_next(request, next);
-    }
-
-    fn on_next(&mut self, request: usize, next: Next) {
-        match next {
-            Next::Retry { after } => self.send_request(request, after),
-            Next::Another { client, after } => {
-                self.agenda
-                    .put(self.now.after(after), Happening::Client { client });
-            }
-            Next::Rest => {}
-        }
     }
 
     pub(crate) fn figures(&self) -> (Moment, u64, usize) {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use quorate_core::Rng;
 
-use super::{Around, Blow, Clients, Fault, MEMBERS_MAX, NetworkMix, Plan, Planned};
-use crate::disk::Survival;
-use crate::{Limits, Moment, Rot};
+use super::strikes::Draw;
+use super::{Around, Clients, MEMBERS_MAX, NetworkMix, Plan};
+use crate::{Limits, Moment};
 
 /// What is not drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,259 +140,11 @@ fn core(rng: &mut Rng, members: usize, lost: &[usize]) -> u8 {
     core
 }
 
-struct Draw {
-    rng: Rng,
-    members: usize,
-    lasts: Duration,
-    election_timeout: Duration,
-    unsafe_disks: bool,
-}
-
-impl Draw {
-    /// Whose disks may be lost for good: never a majority's, unless that is what is to be tried.
-    fn lost_disks(&mut self) -> Vec<usize> {
-        let spare = if self.unsafe_disks {
-            self.members
-        } else {
-            (self.members - 1) / 2
-        };
-        let count = self.rng.below(spare as u64 + 1) as usize;
-        let first = self.member();
-        (0..count).map(|n| (first + n) % self.members).collect()
-    }
-
-    fn all(&mut self, faults: &mut Vec<Planned>, lost: &[usize]) {
-        type Class = fn(&mut Draw) -> Fault;
-        let classes: [(Class, u64); 13] = [
-            (Self::weather, 6),
-            (Self::cut, 8),
-            (Self::slow_link, 4),
-            (|draw| Fault::Kill(draw.member()), 8),
-            (Self::power_loss, 8),
-            (Self::crash_in_call, 6),
-            (Self::crash_in_recovery, 4),
-            (|draw| Fault::Pause(draw.member()), 5),
-            (Self::drift, 4),
-            (Self::jump, 4),
-            (Self::slow_disk, 4),
-            (Self::disk_error, 4),
-            (Self::disk_full, 4),
-        ];
-        for (class, most) in classes {
-            if self.rng.one_in(2) {
-                for _ in 0..=self.rng.below(most) {
-                    let fault = class(self);
-                    faults.push(self.planned(fault));
-                }
-            }
-        }
-        if self.rng.one_in(2) {
-            for _ in 0..=self.rng.below(3) {
-                let fault = Fault::Burst {
-                    count: 5 + self.rng.below(60),
-                    member: self.member(),
-                };
-                faults.push(self.planned(fault));
-            }
-        }
-        if self.rng.one_in(2) {
-            self.storm(faults);
-        }
-        for member in lost {
-            let rots = [Rot::Flip, Rot::Stray, Rot::Zeros, Rot::Lost, Rot::Empty];
-            let rot = *pick(&mut self.rng, &rots);
-            let wipe = self.rng.one_in(4);
-            let fault = if wipe {
-                Fault::Wipe(*member)
-            } else {
-                Fault::Decay {
-                    member: *member,
-                    rot,
-                }
-            };
-            faults.push(self.planned(fault));
-        }
-    }
-
-    fn planned(&mut self, fault: Fault) -> Planned {
-        let longest = if self.rng.one_in(3) { 10_000 } else { 2_500 };
-        let at = self.rng.duration(Duration::ZERO, self.lasts);
-        Planned {
-            at: Moment::START.after(at),
-            lasts: millis(&mut self.rng, 20, longest),
-            fault,
-        }
-    }
-
-    fn member(&mut self) -> usize {
-        self.rng.below(self.members as u64) as usize
-    }
-
-    fn survival(&mut self) -> Survival {
-        let all = [
-            Survival::Nothing,
-            Survival::Everything,
-            Survival::Prefix,
-            Survival::Sectors,
-        ];
-        *pick(&mut self.rng, &all)
-    }
-
-    fn weather(&mut self) -> Fault {
-        let per_mille = |rng: &mut Rng, most| {
-            if rng.one_in(2) {
-                rng.below(most) as u16
-            } else {
-                0
-            }
-        };
-        Fault::Weather {
-            lost: per_mille(&mut self.rng, 400),
-            doubled: per_mille(&mut self.rng, 300),
-            late: per_mille(&mut self.rng, 300),
-            late_by: *pick(
-                &mut self.rng,
-                &[500, 2_000, 5_000].map(Duration::from_millis),
-            ),
-            slow: millis(&mut self.rng, 0, 300),
-        }
-    }
-
-    /// A shape of connectivity, over the members in an order of its own.
-    fn cut(&mut self) -> Fault {
-        let mut order: Vec<usize> = (0..self.members).collect();
-        for index in (1..order.len()).rev() {
-            order.swap(index, self.rng.below(index as u64 + 1) as usize);
-        }
-        let side = 1 + self.rng.below(self.members as u64) as usize / 2;
-        let shape = self.rng.below(6);
-        let mut blocked = [0u8; MEMBERS_MAX];
-        for (a, from) in order.iter().enumerate() {
-            for (b, to) in order.iter().enumerate() {
-                let apart = match shape {
-                    // Two sides.
-                    0 => (a < side) != (b < side),
-                    // One direction between two sides.
-                    1 => a < side && b >= side,
-                    // The first hears nobody, or nobody hears it.
-                    2 => b == 0,
-                    3 => a == 0,
-                    // A bridge: two sides that share one member.
-                    4 => (a < side) != (b < side) && a != side && b != side,
-                    // A chain: everybody hears its neighbours.
-                    _ => a.abs_diff(b) > 1,
-                };
-                if apart && from != to {
-                    blocked[*from] |= 1 << to;
-                }
-            }
-        }
-        Fault::Cut(blocked)
-    }
-
-    fn slow_link(&mut self) -> Fault {
-        Fault::SlowLink {
-            from: self.member(),
-            to: self.member(),
-            by: millis(&mut self.rng, 50, 3_000),
-        }
-    }
-
-    /// One leader after the other is struck, about as fast as they are elected: what each had begun stays behind on
-    /// some disks (Raft's figure 8).
-    fn storm(&mut self, faults: &mut Vec<Planned>) {
-        let timeout = self.election_timeout;
-        let mut at = self.rng.duration(Duration::ZERO, self.lasts);
-        for _ in 0..=self.rng.below(20) {
-            let blows = [
-                Blow::Kill,
-                Blow::Pause,
-                Blow::CutOff,
-                Blow::Deaf,
-                Blow::Mute,
-            ];
-            let planned = Planned {
-                at: Moment::START.after(at),
-                lasts: self.rng.duration(timeout / 2, timeout * 6),
-                fault: Fault::Leader(*pick(&mut self.rng, &blows)),
-            };
-            faults.push(planned);
-            at += self.rng.duration(timeout / 4, timeout * 4);
-        }
-    }
-
-    fn power_loss(&mut self) -> Fault {
-        Fault::PowerLoss {
-            member: self.member(),
-            survival: self.survival(),
-        }
-    }
-
-    fn crash_in_call(&mut self) -> Fault {
-        Fault::CrashInCall {
-            member: self.member(),
-            call: 1 + self.rng.below(60),
-            survival: self.survival(),
-        }
-    }
-
-    fn crash_in_recovery(&mut self) -> Fault {
-        Fault::CrashInRecovery {
-            member: self.member(),
-            call: 1 + self.rng.below(50),
-            survival: self.survival(),
-        }
-    }
-
-    fn drift(&mut self) -> Fault {
-        let ppm = *pick(
-            &mut self.rng,
-            &[-100_000, -1_000, 200, 10_000, 100_000, 250_000],
-        );
-        Fault::Drift {
-            member: self.member(),
-            ppm,
-        }
-    }
-
-    fn jump(&mut self) -> Fault {
-        let millis = *pick(
-            &mut self.rng,
-            &[-3_600_000, -1_500, 700, 60_000, 86_400_000],
-        );
-        Fault::Jump {
-            member: self.member(),
-            millis,
-        }
-    }
-
-    fn slow_disk(&mut self) -> Fault {
-        Fault::SlowDisk {
-            member: self.member(),
-            by: millis(&mut self.rng, 20, 2_000),
-        }
-    }
-
-    fn disk_error(&mut self) -> Fault {
-        Fault::DiskError {
-            member: self.member(),
-            call: 1 + self.rng.below(40),
-        }
-    }
-
-    fn disk_full(&mut self) -> Fault {
-        Fault::DiskFull {
-            member: self.member(),
-            spare: self.rng.below(70_000),
-        }
-    }
-}
-
-fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
+pub(super) fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
     &from[rng.below(from.len() as u64) as usize]
 }
 
-fn millis(rng: &mut Rng, least: u64, most: u64) -> Duration {
+pub(super) fn millis(rng: &mut Rng, least: u64, most: u64) -> Duration {
     Duration::from_millis(least + rng.below(most.saturating_sub(least) + 1))
 }
 
@@ -401,6 +153,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::Fault;
 
     #[test]
     fn a_seed_names_a_plan() {

@@ -61,6 +61,22 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.hear(request, Err(failure));
             }
             Effect::Read { ticket } => self.query(host, ticket.0 as usize),
+            Effect::TakeSnapshot { .. }
+            | Effect::ReadChunk { .. }
+            | Effect::Receive { .. }
+            | Effect::WriteChunk { .. }
+            | Effect::Load { .. } => self.on_snapshot_effect(host, effect),
+        }
+        Ok(())
+    }
+
+    /// What concerns snapshots takes its time, beside everything else.
+    fn on_snapshot_effect(
+        &mut self,
+        host: usize,
+        effect: Effect<TappedLog<P::Log>, TappedMachine<Machine<W>>>,
+    ) {
+        match effect {
             Effect::TakeSnapshot {
                 position,
                 epoch,
@@ -112,8 +128,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.trace.mark("a snapshot was installed");
                 self.errand(host, 2_000, Errand::Load(snapshot));
             }
+            _ => unreachable!("the caller hands over what concerns snapshots"),
         }
-        Ok(())
     }
 
     /// Runs a read on the state, now: the replica's next call may change it.

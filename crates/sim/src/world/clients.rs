@@ -1,0 +1,84 @@
+//! Requests on their way to members, and answers on their way back.
+
+use std::time::Duration;
+
+use quorate_core::{Failure, ReadLevel, Ticket};
+
+use super::phases::Phase;
+use super::{Happening, World};
+use crate::checker::Verdict;
+use crate::client::Next;
+use crate::{Protocol, Workload};
+
+impl<P: Protocol, W: Workload> World<'_, P, W> {
+    pub(super) fn on_client(&mut self, client: u64) {
+        if self.phase == Phase::Faults {
+            let request = self.crowd.ask(self.now, Some(client));
+            self.send_request(request, Duration::ZERO);
+            let patience = self.now.after(self.plan.clients.patience);
+            self.agenda.put(patience, Happening::GiveUp { request });
+        }
+    }
+
+    pub(super) fn send_request(&mut self, request: usize, after: Duration) {
+        let way = Duration::from_micros(50 + self.rng.below(500));
+        self.agenda
+            .put(self.now.after(after + way), Happening::Request { request });
+    }
+
+    pub(super) fn on_request(&mut self, request: usize) -> Verdict {
+        let host = self.crowd.member_of(request);
+        if !self.crowd.is_open(request) {
+            return Ok(());
+        }
+        if self.hosts[host].process.is_none() {
+            // Nobody listens there: the connection is refused.
+            self.hear(request, Err(Failure::Stopped));
+            return Ok(());
+        }
+        self.trace.hash([self.now.0, host as u64, request as u64]);
+        let command = self.crowd.command(request);
+        let input = self.crowd.input(request);
+        self.trace.line(self.now, Some(host), || {
+            format!("asked #{request} {input:?}")
+        });
+        let ticket = Ticket(request as u64);
+        self.turn(host, |process, clock, out| match command {
+            Some(command) => process.replica.submit(clock, ticket, command, out),
+            None => process.replica.read(ticket, ReadLevel::Linearizable, out),
+        })
+    }
+
+    pub(super) fn hear(&mut self, request: usize, what: Result<W::Output, Failure>) {
+        let way = Duration::from_micros(50 + self.rng.below(500));
+        self.agenda
+            .put(self.now.after(way), Happening::Heard { request, what });
+    }
+
+    pub(super) fn on_heard(&mut self, request: usize, what: Result<W::Output, Failure>) {
+        let next = match what {
+            Ok(output) => self.crowd.on_answer(self.now, request, output),
+            Err(failure) => {
+                self.trace.mark(match failure {
+                    Failure::Unknown => "a client was told that the outcome is unknown",
+                    Failure::Overloaded { .. } => "a client was refused: overloaded",
+                    Failure::NoRoom => "a client was refused: no room",
+                    _ => "a client was refused: no leader",
+                });
+                self.crowd.on_failure(request, failure)
+            }
+        };
+        self.on_next(request, next);
+    }
+
+    pub(super) fn on_next(&mut self, request: usize, next: Next) {
+        match next {
+            Next::Retry { after } => self.send_request(request, after),
+            Next::Another { client, after } => {
+                self.agenda
+                    .put(self.now.after(after), Happening::Client { client });
+            }
+            Next::Rest => {}
+        }
+    }
+}

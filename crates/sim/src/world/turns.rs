@@ -1,0 +1,95 @@
+//! A member's turn: an event, then everything that a driver does in a turn.
+
+use std::time::Duration;
+
+use quorate_core::Clock;
+
+use super::{Happening, Own, Running, Todo, World};
+use crate::checker::{Shown, Verdict};
+use crate::{Moment, Protocol, Workload};
+
+impl<P: Protocol, W: Workload> World<'_, P, W> {
+    /// One turn of a member: what `feed` brings, then everything that a driver does in a turn.
+    pub(super) fn turn(
+        &mut self,
+        host: usize,
+        feed: impl FnOnce(&mut Running<P, W>, Clock, &mut Todo<P, W>),
+    ) -> Verdict {
+        let clock = self.hosts[host].clock.read(self.now);
+        let mut out = std::mem::take(&mut self.effects);
+        let Some(process) = &mut self.hosts[host].process else {
+            self.effects = out;
+            return Ok(());
+        };
+        feed(process, clock, &mut out);
+        self.settle(host, &mut out)?;
+        if let Some(process) = &mut self.hosts[host].process {
+            process.replica.flush(clock, &mut out);
+        }
+        self.settle(host, &mut out)?;
+        let mut more = false;
+        if let Some(process) = &mut self.hosts[host].process {
+            more = process
+                .replica
+                .apply(self.plan.around.apply_bytes, &mut out)
+                && !process.applying;
+            process.applying |= more;
+        }
+        self.settle(host, &mut out)?;
+        self.effects = out;
+        if more {
+            self.own(host, Duration::from_micros(100), Own::Apply);
+        }
+        self.observe(host)?;
+        self.set_wake(host);
+        Ok(())
+    }
+
+    /// Shows the checkers what the member shows.
+    pub(super) fn observe(&mut self, host: usize) -> Verdict {
+        let Some(process) = &self.hosts[host].process else {
+            return Ok(());
+        };
+        let replica = &process.replica;
+        for run in replica.log().take_commits() {
+            self.checkers.on_commit(host, &run)?;
+        }
+        for (at, command) in replica.machine().take_applied() {
+            self.checkers.on_applied(host, at, command)?;
+        }
+        let snapshot = replica
+            .snapshot()
+            .map_or_else(Default::default, |meta| meta.position);
+        self.checkers.on_state(
+            host,
+            &Shown {
+                status: replica.status(),
+                applied: replica.applied(),
+                snapshot,
+                digest: replica.digest(),
+            },
+        )
+    }
+
+    /// Puts the next tick on the agenda, unless an earlier one is: that one will look again.
+    pub(super) fn set_wake(&mut self, host: usize) {
+        let grain = self.plan.around.timer_grain.as_nanos() as u64;
+        let machine = &mut self.hosts[host];
+        let Some(deadline) = machine
+            .process
+            .as_ref()
+            .and_then(|process| process.replica.deadline())
+        else {
+            return;
+        };
+        let at = machine
+            .clock
+            .moment_of(deadline)
+            .max(Moment(self.now.0 + 1_000));
+        let at = Moment(at.0.next_multiple_of(grain.max(1)));
+        if machine.wake.is_none_or(|wake| wake > at) {
+            machine.wake = Some(at);
+            self.agenda.put(at, Happening::Wake { host });
+        }
+    }
+}
