@@ -187,13 +187,14 @@ impl Timeline {
         sum
     }
 
-    /// The longest time between two acknowledgements that ended after `from` and began before `to`.
+    /// The longest time without an acknowledgement between `from` and `to`; `None` if there was always one.
     pub(crate) fn longest_gap(&self, from: Duration, to: Duration) -> Option<Duration> {
-        let touching = self
-            .gaps
+        let within = |gap: &Gap| gap.to.min(to).saturating_sub(gap.from.max(from));
+        self.gaps
             .iter()
-            .filter(|gap| gap.to > from && gap.from < to);
-        touching.map(|gap| gap.to.saturating_sub(gap.from)).max()
+            .map(within)
+            .max()
+            .filter(|&longest| longest >= GAP)
     }
 }
 
@@ -287,27 +288,24 @@ mod tests {
     }
 
     #[test]
-    fn the_time_without_service_is_the_longest_gap_that_touches_the_fault() {
+    fn a_gap_counts_for_each_fault_as_far_as_it_lies_behind_it() {
         let at = Duration::from_millis;
-        let gaps = vec![
-            Gap {
-                from: at(0),
-                to: at(40),
-            },
-            Gap {
-                from: at(900),
-                to: at(1300),
-            },
-        ];
+        let gap = |from, to| Gap {
+            from: at(from),
+            to: at(to),
+        };
+        let gaps = vec![gap(0, 40), gap(900, 1300), gap(1998, 2500)];
         let timeline = Timeline {
             slot: FINEST,
             slots: Vec::new(),
             gaps,
-            length: at(2000),
+            length: at(3000),
         };
-        assert_eq!(timeline.longest_gap(at(1000), at(1500)), Some(at(400)));
-        assert_eq!(timeline.longest_gap(at(0), at(2000)), Some(at(400)));
+        assert_eq!(timeline.longest_gap(at(1000), at(2000)), Some(at(300)));
+        assert_eq!(timeline.longest_gap(at(2000), at(3000)), Some(at(500)));
+        assert_eq!(timeline.longest_gap(at(0), at(1200)), Some(at(300)));
         assert_eq!(timeline.longest_gap(at(50), at(800)), None);
+        assert_eq!(timeline.longest_gap(at(1400), at(2000)), None);
     }
 
     #[test]
