@@ -148,14 +148,20 @@ fn marks(faults: &[Fault], each: Duration, columns: usize) -> Vec<char> {
     marks
 }
 
+/// The cells as text, those during an outage in colour.
 fn painted(cells: &[char], outages: &[char], console: Console) -> String {
+    let cells: Vec<(char, bool)> = cells
+        .iter()
+        .zip(outages)
+        .map(|(&cell, &outage)| (cell, outage != ' '))
+        .collect();
     let mut text = String::new();
-    for (&cell, &outage) in cells.iter().zip(outages) {
-        let cell = cell.to_string();
-        text += &if outage == ' ' {
-            cell
+    for run in cells.chunk_by(|left, right| left.1 == right.1) {
+        let part: String = run.iter().map(|(cell, _)| cell).collect();
+        text += &if run[0].1 {
+            console.paint(Tone::Bad, &part)
         } else {
-            console.paint(Tone::Bad, &cell)
+            part
         };
     }
     text.trim_end().to_owned()
