@@ -9,6 +9,25 @@
 //!
 //! Neither knows tokio: both wait through a [`Waker`](std::task::Waker) and run under any executor.
 //!
+//! ```
+//! use quorate_handoff::{batch_queue, watermark};
+//!
+//! // Many producers, one consumer that takes all at once; here with room for a weight of 100.
+//! let (sender, mut receiver) = batch_queue(100);
+//! sender.push("first", 40)?;
+//! sender.push("second", 40)?;
+//! assert!(sender.push("third", 40).is_err(), "full");
+//! let mut batch = Vec::new();
+//! assert_eq!(receiver.take(&mut batch), 2);
+//!
+//! // A number that only rises, from the thread that knows it to the task that waits for it.
+//! let (mut publisher, mut observer) = watermark(0);
+//! publisher.publish(7);
+//! assert_eq!(observer.observe(), Ok(Some(7)));
+//! assert_eq!(observer.observe(), Ok(None), "nothing new");
+//! # Ok::<(), quorate_handoff::PushError<&str>>(())
+//! ```
+//!
 //! # How they are made
 //!
 //! Each is one mutex around plain data, and the sleeper's waker lies under that same mutex. "There is

@@ -8,6 +8,33 @@
 //! The journal has neither threads nor clocks nor randomness: it can run in a simulator, over a
 //! [`MemDisk`] or any other [`Disk`].
 //!
+//! ```
+//! use bytes::Bytes;
+//! use quorate_core::{ClusterId, Incarnation, Mark, NodeId};
+//! use quorate_journal::{Entry, Identity, Journal, JournalConfig, MemDisk};
+//!
+//! let disk = MemDisk::new(); // or FileDisk::open(dir)?
+//! let identity = Identity {
+//!     cluster: ClusterId(1),
+//!     member: NodeId(1),
+//!     fresh: Some(Incarnation(7)), // drawn at random, for a directory that is made now
+//!     unix_micros: 1,
+//! };
+//! let config = JournalConfig::default();
+//! let (mut journal, recovery) = Journal::open(disk.clone(), identity, config.clone())?;
+//! assert!(recovery.is_new);
+//! let head = Bytes::from_static(b"a record");
+//! journal.append(&Entry { mark: Mark(1), head, bodies: Default::default() })?;
+//! assert_eq!(journal.sync()?, Mark(1)); // one write, one fdatasync
+//!
+//! drop(journal);
+//! disk.power_loss(|| false); // what was not synced is gone
+//! let (_journal, recovery) = Journal::open(disk, identity, config)?;
+//! let records = recovery.records().collect::<Result<Vec<_>, _>>()?;
+//! assert_eq!(records, [(Mark(1), Bytes::from_static(b"a record"))]);
+//! # Ok::<(), quorate_journal::JournalError>(())
+//! ```
+//!
 //! docs/journal.md draws the files byte by byte.
 #![forbid(unsafe_code)]
 

@@ -71,6 +71,18 @@ impl<S: StateMachine> Outlets<S> {
                     query(Ok((replica.machine(), ReadStamp { level, applied })));
                 }
             }
+            Effect::TakeSnapshot { .. }
+            | Effect::ReadChunk { .. }
+            | Effect::Receive { .. }
+            | Effect::WriteChunk { .. }
+            | Effect::Load { .. } => return self.archive(effect),
+        }
+        None
+    }
+
+    /// Hands a snapshot's matter to the thread that sees to them.
+    fn archive<L: ReplicatedLog>(&mut self, effect: Effect<L, S>) -> Option<Event<L::Message>> {
+        let (task, refusal) = match effect {
             Effect::TakeSnapshot {
                 position,
                 epoch,
@@ -81,11 +93,7 @@ impl<S: StateMachine> Outlets<S> {
                     epoch,
                     image,
                 };
-                return self
-                    .archive
-                    .push(task)
-                    .err()
-                    .map(|Crowded| Event::SnapshotFailed);
+                (task, Some(Event::SnapshotFailed))
             }
             Effect::ReadChunk {
                 to,
@@ -101,29 +109,32 @@ impl<S: StateMachine> Outlets<S> {
                 };
                 // Whoever asked asks again.
                 self.lost.pieces += u64::from(self.archive.push(task).is_err());
+                return None;
             }
             Effect::Receive { snapshot } => {
-                let pushed = self.archive.push(Task::Receive { snapshot });
-                return pushed.err().map(|Crowded| Event::FetchFailed { snapshot });
+                let failed = Event::FetchFailed { snapshot };
+                (Task::Receive { snapshot }, Some(failed))
             }
             Effect::WriteChunk {
                 snapshot,
                 offset,
                 data,
             } => {
-                let pushed = self.archive.push(Task::Write {
+                let task = Task::Write {
                     snapshot,
                     offset,
                     data,
-                });
-                return pushed.err().map(|Crowded| Event::FetchFailed { snapshot });
+                };
+                (task, Some(Event::FetchFailed { snapshot }))
             }
-            Effect::Load { snapshot } => {
-                let pushed = self.archive.push(Task::Load { snapshot });
-                pushed.expect("a state to be loaded is always taken");
-            }
+            Effect::Load { snapshot } => (Task::Load { snapshot }, None),
+            _ => unreachable!("the caller hands over what concerns snapshots"),
+        };
+        match (self.archive.push(task), refusal) {
+            (Ok(()), _) => None,
+            (Err(Crowded), Some(refusal)) => Some(refusal),
+            (Err(Crowded), None) => panic!("a state to be loaded is always taken"),
         }
-        None
     }
 
     fn gather<M: Message>(&mut self, to: NodeId, parcel: &Parcel<M>) {

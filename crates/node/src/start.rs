@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use quorate_core::{ReplicatedLog, StateMachine};
-use quorate_handoff::{batch_queue, watermark};
-use quorate_journal::{Disk, Durability, FileDisk, JournalError, MemDisk};
+use quorate_handoff::{BatchSender, batch_queue, watermark};
+use quorate_journal::{Disk, Durability, FileDisk, Journal, JournalError, MemDisk};
 use quorate_transport::{Config as TransportConfig, Transport};
 use tokio::sync::watch;
 use tokio::task::{self, JoinHandle};
@@ -18,7 +18,7 @@ use crate::config::NodeConfig;
 use crate::core::{Core, Limits, Moment, Scratch};
 use crate::door::{Hall, door};
 use crate::error::{StartError, Stopped};
-use crate::inputs::{Durable, Inputs, StopSignal};
+use crate::inputs::{Durable, Inputs, Notice, StopSignal};
 use crate::ledger::Ledger;
 use crate::node::{Handle, Node, Refusal};
 use crate::outlets::{Lost, Name, Outlets};
@@ -162,13 +162,7 @@ where
     let (told, notices) = batch_queue(NOTICE_BYTES_MAX);
     let (stop, stopping) = watermark(0);
     let archive = Archive::start(recovered.store, told.clone()).map_err(StartError::Thread)?;
-    let (writer, durable) = match recovered.journal {
-        None => (None, None),
-        Some(journal) => {
-            let (writer, observer) = Writer::start(journal, told)?;
-            (Some(writer), Some(Durable::new(observer)))
-        }
-    };
+    let (writer, durable) = writer(recovered.journal, told)?;
     let ledger = Ledger::new(
         writer,
         config.journal.durability,
@@ -193,10 +187,7 @@ where
         status: board.status.subscribe(),
         leadership: board.leadership.subscribe(),
         ended: end,
-        refusal: Refusal {
-            retry_after: config.replica.retry_after,
-            limit: config.replica.command_bytes_max,
-        },
+        refusal: refusal(config),
     };
     let core = Core {
         replica: recovered.replica,
@@ -219,6 +210,32 @@ where
         scratch: Scratch::new(),
     };
     Ok((core, Node::new(handle), ended))
+}
+
+/// The journal's thread, and how far it is; neither without a journal.
+fn writer<D, M, S>(
+    journal: Option<Journal<D>>,
+    told: BatchSender<Notice<M, S>>,
+) -> Result<(Option<Writer>, Option<Durable>), StartError>
+where
+    D: Disk + Send + 'static,
+    D::File: Send,
+    M: Send + 'static,
+    S: StateMachine,
+{
+    let Some(journal) = journal else {
+        return Ok((None, None));
+    };
+    let (writer, observer) = Writer::start(journal, told)?;
+    Ok((Some(writer), Some(Durable::new(observer))))
+}
+
+/// What a client is told at the door.
+const fn refusal(config: &NodeConfig) -> Refusal {
+    Refusal {
+        retry_after: config.replica.retry_after,
+        limit: config.replica.command_bytes_max,
+    }
 }
 
 async fn work<L: ReplicatedLog, S: StateMachine>(mut core: Core<L, S>) -> (Core<L, S>, Stopped) {

@@ -1,0 +1,340 @@
+//! A log whose every move is scripted, a state machine that remembers, and a replica of both on a bench.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_core::{
+    At, Batch, BatchBuilder, Carry, Clock, Committed, Effect, Effects, Epoch, Event, Input,
+    Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox, Output, Parcel,
+    Position, ReadLevel, Record, Rejection, Replica, ReplicaConfig, ReplicatedLog, RestoreError,
+    Restored, RoleKind, SnapshotMeta, SnapshotSource, StateMachine, Status, Ticket, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// A log that does what its messages say; a leader of zero is none.
+pub(crate) struct Scripted {
+    status: Status,
+    refuse: Option<Rejection>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    Lead(u64),
+    Follow(u64, u64),
+    Commit(Batch),
+    Answer(u64, u64),
+    Refuse(Rejection),
+    Offer(SnapshotMeta),
+    /// What the log says: it was asked to propose, or to name a position.
+    Proposed(Batch),
+    Asked(u64),
+}
+
+impl Carry for Order {
+    fn batches(&self, visit: &mut dyn FnMut(&Batch)) {
+        if let Self::Commit(batch) | Self::Proposed(batch) = self {
+            visit(batch);
+        }
+    }
+
+    fn batches_mut(&mut self, visit: &mut dyn FnMut(&mut Batch)) {
+        if let Self::Commit(batch) | Self::Proposed(batch) = self {
+            visit(batch);
+        }
+    }
+}
+
+impl quorate_core::Message for Order {
+    fn is_bulk(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Nothing;
+
+impl Carry for Nothing {
+    fn batches(&self, _: &mut dyn FnMut(&Batch)) {}
+    fn batches_mut(&mut self, _: &mut dyn FnMut(&mut Batch)) {}
+}
+
+impl Record for Nothing {}
+
+impl ReplicatedLog for Scripted {
+    type Config = ();
+    type Message = Order;
+    type Record = Nothing;
+
+    fn restore((): (), _: Instant, _: Memory<'_, Nothing>) -> Result<Self, RestoreError> {
+        let status = Status {
+            role: RoleKind::Follower,
+            epoch: Epoch::default(),
+            leader: None,
+            last: Position::ZERO,
+            durable: Position::ZERO,
+            committed: Position::ZERO,
+            compacted: Position::ZERO,
+            bytes: 0,
+        };
+        Ok(Self {
+            status,
+            refuse: None,
+        })
+    }
+
+    fn step(&mut self, _: Instant, input: Input<Order>, out: &mut Outbox<Self>) {
+        let to = NodeId(99);
+        match input {
+            Input::Receive {
+                message: Order::Lead(round),
+                ..
+            } => {
+                self.status.role = RoleKind::Leader;
+                self.status.epoch.round = round;
+                self.status.leader = Some(NodeId(1));
+            }
+            Input::Receive {
+                message: Order::Follow(round, leader),
+                ..
+            } => {
+                self.status.role = RoleKind::Follower;
+                self.status.epoch.round = round;
+                self.status.leader = (leader > 0).then_some(NodeId(leader));
+            }
+            Input::Receive {
+                message: Order::Commit(batch),
+                ..
+            } => {
+                let first = self.status.committed.next();
+                self.status.committed = first.plus(batch.len() - 1);
+                out.push(Output::Commit(Committed {
+                    first,
+                    epoch: self.status.epoch,
+                    batch,
+                }));
+            }
+            Input::Receive {
+                message: Order::Answer(ticket, at),
+                ..
+            } => {
+                out.push(Output::ReadReady {
+                    ticket: Ticket(ticket),
+                    at: Position(at),
+                });
+            }
+            Input::Receive {
+                message: Order::Refuse(why),
+                ..
+            } => self.refuse = Some(why),
+            Input::Receive {
+                from,
+                message: Order::Offer(snapshot),
+            } => {
+                out.push(Output::Fetch { from, snapshot });
+            }
+            Input::Propose { ticket, batch } => match self.refuse.take() {
+                Some(why) => out.push(Output::Reject { ticket, why }),
+                None => out.send(to, Order::Proposed(batch)),
+            },
+            Input::Read { ticket } => out.send(to, Order::Asked(ticket.0)),
+            Input::Fetched { snapshot } => {
+                self.status.committed = snapshot.position;
+                out.push(Output::Install { snapshot });
+            }
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn status(&self) -> Status {
+        self.status
+    }
+
+    fn members(&self) -> Vec<NodeId> {
+        vec![NodeId(1), NodeId(2)]
+    }
+}
+
+/// Remembers every command; `wake N` asks for log time N.
+#[derive(Debug, Default)]
+pub(crate) struct Scroll {
+    pub(crate) lines: Vec<(u64, Vec<u8>)>,
+    pub(crate) time: u64,
+    pub(crate) wakeup: Option<u64>,
+}
+
+pub(crate) struct Lines(Vec<Bytes>);
+
+impl SnapshotSource for Lines {
+    fn next_chunk(&mut self, _: usize) -> Option<Bytes> {
+        self.0.pop()
+    }
+}
+
+impl StateMachine for Scroll {
+    type Reply = u64;
+    type Snapshot = Lines;
+
+    fn apply(&mut self, at: At, command: &[u8]) -> u64 {
+        self.lines.push((at.time.0, command.to_vec()));
+        self.lines.len() as u64
+    }
+
+    fn advance(&mut self, time: Timestamp) {
+        self.time = time.0;
+        self.wakeup = self.wakeup.filter(|at| *at > time.0);
+    }
+
+    fn wakeup(&self) -> Option<Timestamp> {
+        self.wakeup.map(Timestamp)
+    }
+
+    fn snapshot(&self) -> Lines {
+        Lines(
+            self.lines
+                .iter()
+                .rev()
+                .map(|(_, line)| line.clone().into())
+                .collect(),
+        )
+    }
+
+    fn restore(chunks: &mut dyn Iterator<Item = Bytes>) -> Result<Self, MalformedSnapshot> {
+        let lines = chunks.map(|line| (0, line.to_vec())).collect();
+        Ok(Self {
+            lines,
+            ..Self::default()
+        })
+    }
+
+    fn digest(&self) -> u64 {
+        self.lines.iter().fold(7, |digest, (_, line)| {
+            line.iter().fold(digest ^ 1, |d: u64, byte| {
+                d.wrapping_mul(31) + u64::from(*byte)
+            })
+        })
+    }
+}
+
+/// One replica, a clock, and what came out since the last look.
+pub(crate) struct Bench {
+    pub(crate) replica: Replica<Scripted, Scroll>,
+    pub(crate) clock: Clock,
+    pub(crate) out: Effects<Scripted, Scroll>,
+}
+
+impl Bench {
+    pub(crate) const LIFE: u64 = 1000;
+
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut ReplicaConfig)) -> Self {
+        let mut config = ReplicaConfig::new(NodeId(1), Life(Self::LIFE));
+        config.retry_interval = Duration::from_millis(100);
+        config.request_timeout = Duration::from_secs(1);
+        change(&mut config);
+        let memory = Memory {
+            records: &mut std::iter::empty(),
+            durable: Mark(0),
+            snapshot: None,
+        };
+        let log = Scripted::restore((), Instant::ZERO, memory).unwrap();
+        let replica = Replica::new(config, log, Restored::empty(Scroll::default()));
+        let clock = Clock {
+            now: Instant::ZERO,
+            wall: Timestamp(5000),
+        };
+        Self {
+            replica,
+            clock,
+            out: Vec::new(),
+        }
+    }
+
+    pub(crate) fn after(&mut self, millis: u64) -> &mut Self {
+        self.clock.now = self.clock.now + Duration::from_millis(millis);
+        self.clock.wall = self.clock.wall.plus_millis(millis);
+        self.replica.step(self.clock, Event::Tick, &mut self.out);
+        self.turn()
+    }
+
+    pub(crate) fn submit(&mut self, ticket: u64, command: &'static [u8]) -> &mut Self {
+        let command = Bytes::from_static(command);
+        self.replica
+            .submit(self.clock, Ticket(ticket), command, &mut self.out);
+        self.turn()
+    }
+
+    pub(crate) fn read(&mut self, ticket: u64) -> &mut Self {
+        self.replica
+            .read(Ticket(ticket), ReadLevel::Linearizable, &mut self.out);
+        self.turn()
+    }
+
+    pub(crate) fn order(&mut self, order: Order) -> &mut Self {
+        self.receive(2, Parcel::Log(order))
+    }
+
+    pub(crate) fn receive(&mut self, from: u64, parcel: Parcel<Order>) -> &mut Self {
+        self.event(Event::Receive {
+            from: NodeId(from),
+            parcel,
+        })
+    }
+
+    pub(crate) fn event(&mut self, event: Event<Order>) -> &mut Self {
+        self.replica.step(self.clock, event, &mut self.out);
+        self.turn()
+    }
+
+    pub(crate) fn turn(&mut self) -> &mut Self {
+        self.replica.flush(self.clock, &mut self.out);
+        while self.replica.apply(u64::MAX, &mut self.out) {}
+        self
+    }
+
+    /// What came out since the last look, a line each.
+    pub(crate) fn seen(&mut self) -> Vec<String> {
+        self.out
+            .drain(..)
+            .map(|effect| format!("{effect:?}"))
+            .collect()
+    }
+
+    /// The batches handed over since the last look, to the own log or to another member.
+    pub(crate) fn handed(&mut self) -> Vec<(u64, u64, Batch)> {
+        self.out
+            .drain(..)
+            .filter_map(|effect| match effect {
+                Effect::Send {
+                    parcel: Parcel::Log(Order::Proposed(batch)),
+                    ..
+                } => Some((1, 0, batch)),
+                Effect::Send {
+                    to,
+                    parcel: Parcel::Forward { attempt, batch, .. },
+                } => Some((to.0, attempt, batch)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn foreign(origin: u64, sequence: u64, commands: &[&[u8]]) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for command in commands {
+        builder.push(command);
+    }
+    let label = Label {
+        origin: NodeId(origin),
+        life: Life(5),
+        sequence,
+        time: Timestamp(0),
+    };
+    builder.finish(label).unwrap()
+}
