@@ -80,19 +80,14 @@ impl<'a, M: Model> Search<'a, M> {
         let mut part = part.to_vec();
         part.sort_by_key(|index| history[*index].called);
         for index in part {
-            let Operation {
-                input,
-                called,
-                outcome,
-            } = &history[index];
-            let (back, output) = match outcome {
-                Outcome::Returned { at, output } => (Some(*at), Some(output)),
-                Outcome::Unknown => match model.mark(input) {
-                    Some(mark) => match seen.get(&mark) {
-                        Some(at) => (Some(*at), None),
-                        None => continue,
-                    },
-                    None => (None, None),
+            let operation = &history[index];
+            let (input, called) = (&operation.input, &operation.called);
+            let (back, output) = match (&operation.outcome, model.mark(input)) {
+                (Outcome::Returned { at, output }, _) => (Some(*at), Some(output)),
+                (Outcome::Unknown, None) => (None, None),
+                (Outcome::Unknown, Some(mark)) => match seen.get(&mark) {
+                    Some(at) => (Some(*at), None),
+                    None => continue,
                 },
             };
             let call = calls.len();
