@@ -7,7 +7,7 @@ mod states;
 
 use std::fmt;
 
-use quorate_core::{Batch, Committed, Epoch, Mark, NodeId, Position, Status};
+use quorate_core::{Batch, Committed, Epoch, Mark, NodeId, Position, RoleKind, Status};
 
 use crate::{Claim, Remembered};
 use commits::Commits;
@@ -45,10 +45,12 @@ pub(crate) struct Checkers {
     disks: Vec<DiskView>,
     commits: Commits,
     states: States,
+    /// Leaders are elected, complete, and commit what is their own.
+    elected: bool,
 }
 
 impl Checkers {
-    pub(crate) fn new(members: &[NodeId]) -> Self {
+    pub(crate) fn new(members: &[NodeId], elected: bool) -> Self {
         Self {
             disks: members
                 .iter()
@@ -56,6 +58,7 @@ impl Checkers {
                 .collect(),
             commits: Commits::new(members.len()),
             states: States::new(members.len()),
+            elected,
         }
     }
 
@@ -112,10 +115,33 @@ impl Checkers {
         for claim in claims {
             self.disks[host].judge(claim)?;
             if let Claim::Leads(epoch) = claim {
-                self.states.on_leader(host, *epoch)?;
+                self.on_leader(host, *epoch)?;
             }
         }
         Ok(())
+    }
+
+    /// Who leads was elected by a quorum whose votes are on disk, and has all that is chosen.
+    fn on_leader(&mut self, host: usize, epoch: Epoch) -> Verdict {
+        if !self.states.on_leader(host, epoch)? || !self.elected {
+            return Ok(());
+        }
+        let votes = self.disks.iter().filter(|disk| disk.voted(epoch, host));
+        let votes = votes.count();
+        if 2 * votes <= self.disks.len() {
+            let what = format!("member {} leads {epoch} by {votes} votes on disk", host + 1);
+            return Err(Violation::new("a quorum elects (R1, B6)", what));
+        }
+        match self.commits.last() {
+            Some((at, value)) if !self.disks[host].will_have(at, value) => {
+                let what = format!(
+                    "member {} leads {epoch} without what is chosen at {at}",
+                    host + 1
+                );
+                Err(Violation::new("a leader has all that is chosen (R4)", what))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn on_commit(&mut self, host: usize, run: &Committed) -> Verdict {
@@ -126,8 +152,24 @@ impl Checkers {
         self.commits.on_applied(host, at, command)
     }
 
-    /// What a member shows after a step.
-    pub(crate) fn on_state(&mut self, host: usize, shown: &Shown) -> Verdict {
+    /// What a member shows after a step, in which it may have `committed` something.
+    pub(crate) fn on_state(&mut self, host: usize, shown: &Shown, committed: bool) -> Verdict {
+        let Status {
+            role,
+            epoch,
+            committed: upto,
+            ..
+        } = shown.status;
+        if role == RoleKind::Leader {
+            self.on_leader(host, epoch)?;
+            if committed && self.elected && self.commits.epoch_at(upto) != Some(epoch) {
+                let what = format!("member {} leads {epoch} and commits {upto}", host + 1);
+                return Err(Violation::new(
+                    "counting commits only what is of this term (R6, B8)",
+                    what,
+                ));
+            }
+        }
         self.states.on_state(host, shown)
     }
 

@@ -26,6 +26,12 @@ pub trait Protocol {
         message: &<Self::Log as ReplicatedLog>::Message,
     ) -> Vec<Claim>;
 
+    /// Whether leaders are elected by votes on disks, have all that is chosen from the start, and commit by counting only
+    /// what they proposed themselves, as in Raft. Then that is checked too.
+    fn has_elected_leaders(&self) -> bool {
+        false
+    }
+
     /// The rare state that this message shows to have been reached, if it does: one of [`rare`](Self::rare).
     fn mark(&self, _message: &<Self::Log as ReplicatedLog>::Message) -> Option<&'static str> {
         None

@@ -129,7 +129,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             hosts,
             network: Network::new(plan.network, rng.fork()),
             crowd: Crowd::new(workload, plan.clients, rng.fork(), everybody),
-            checkers: Checkers::new(&ids),
+            checkers: Checkers::new(&ids, protocol.has_elected_leaders()),
             trace: Trace::new(readable),
             survival: vec![Survival::Sectors; plan.members],
             rng,

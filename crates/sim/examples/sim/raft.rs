@@ -94,6 +94,10 @@ impl Protocol for RaftProtocol {
         vec![Claim::Epoch(epoch), claim]
     }
 
+    fn has_elected_leaders(&self) -> bool {
+        true
+    }
+
     fn mark(&self, message: &Message) -> Option<&'static str> {
         match message {
             Message::Rejected { .. } => Some("raft: a log did not fit"),

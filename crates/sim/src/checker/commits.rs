@@ -34,6 +34,18 @@ impl Commits {
         self.chosen.len() as u64
     }
 
+    /// What was chosen last.
+    pub(super) fn last(&self) -> Option<(Position, Value)> {
+        let value = *self.chosen.last()?;
+        Some((Position(self.len()), value))
+    }
+
+    /// The epoch of what is chosen at a position.
+    pub(super) fn epoch_at(&self, at: Position) -> Option<Epoch> {
+        let index = at.0.checked_sub(1)?;
+        self.chosen.get(index as usize).map(|value| value.epoch)
+    }
+
     /// Entries of one position and one epoch are the same entry, with the same epoch before it.
     pub(super) fn on_entries(&mut self, said: &Said) -> Verdict {
         let Said::Entries { after, values } = said else {

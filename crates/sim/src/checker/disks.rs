@@ -138,6 +138,26 @@ impl DiskView {
         at <= self.base.max(self.snapshot) || self.at(at) == Some(value)
     }
 
+    /// Whether this disk has `value` at `at`, once all that is under way is synced.
+    pub(super) fn will_have(&self, at: Position, value: Value) -> bool {
+        let mut has = self.has(at, value);
+        for said in self.flying.iter().flat_map(|(_, _, said)| said) {
+            match said {
+                Said::Entries { after, values } if *after < at => {
+                    has = values.get((at.0 - after.0 - 1) as usize) == Some(&value);
+                }
+                Said::Base { upto, keeps } if *upto >= at || !keeps => has = *upto >= at,
+                Said::Entries { .. } | Said::Base { .. } | Said::Promise { .. } => {}
+            }
+        }
+        has
+    }
+
+    /// Whether the vote of this member in `epoch` is on this disk, and for `host`.
+    pub(super) fn voted(&self, epoch: Epoch, host: usize) -> bool {
+        self.votes.get(&epoch) == Some(&NodeId(host as u64 + 1))
+    }
+
     /// Whether what a message of this member claims is on its disk.
     pub(super) fn judge(&self, claim: &Claim) -> Verdict {
         let (holds, what) = match claim {

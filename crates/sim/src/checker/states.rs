@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use quorate_core::{Epoch, Position, RoleKind, Status};
+use quorate_core::{Epoch, Position, Status};
 
 use super::{Shown, Verdict, Violation};
 
@@ -43,13 +43,17 @@ impl States {
         };
     }
 
-    pub(super) fn on_leader(&mut self, host: usize, epoch: Epoch) -> Verdict {
-        let first = *self.leaders.entry(epoch).or_insert(host);
+    /// True: it is new in this epoch.
+    pub(super) fn on_leader(&mut self, host: usize, epoch: Epoch) -> Result<bool, Violation> {
+        let Some(first) = self.leaders.get(&epoch).copied() else {
+            self.leaders.insert(epoch, host);
+            return Ok(true);
+        };
         if first != host {
             let what = format!("members {} and {} lead {epoch}", first + 1, host + 1);
             return Err(Violation::new("one leader a term (R1, B6, B7)", what));
         }
-        Ok(())
+        Ok(false)
     }
 
     pub(super) fn on_state(&mut self, host: usize, shown: &Shown) -> Verdict {
@@ -59,9 +63,6 @@ impl States {
             snapshot,
             ..
         } = *shown;
-        if status.role == RoleKind::Leader {
-            self.on_leader(host, status.epoch)?;
-        }
         let order = ordered(&status, applied, snapshot);
         let before = self.members[host];
         let seen = &mut self.members[host];

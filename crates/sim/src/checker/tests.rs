@@ -39,7 +39,7 @@ fn commit(first: u64, round: u64, command: &'static [u8]) -> Committed {
 }
 
 fn three() -> Checkers {
-    Checkers::new(&[NodeId(1), NodeId(2), NodeId(3)])
+    Checkers::new(&[NodeId(1), NodeId(2), NodeId(3)], false)
 }
 
 fn broken(verdict: Verdict) -> &'static str {
@@ -182,16 +182,43 @@ fn shown(round: u64, committed: u64, digest: u64) -> Shown {
 #[test]
 fn states_that_differ_go_back_or_lead_twice_are_seen() {
     let mut checkers = three();
-    checkers.on_state(0, &shown(2, 5, 77)).unwrap();
-    checkers.on_state(1, &shown(2, 5, 77)).unwrap();
-    assert!(broken(checkers.on_state(2, &shown(2, 5, 78))).contains("A3"));
-    assert!(broken(checkers.on_state(0, &shown(1, 5, 77))).contains("A4"));
-    assert!(broken(checkers.on_state(1, &shown(2, 4, 1))).contains("A4"));
+    checkers.on_state(0, &shown(2, 5, 77), false).unwrap();
+    checkers.on_state(1, &shown(2, 5, 77), false).unwrap();
+    assert!(broken(checkers.on_state(2, &shown(2, 5, 78), false)).contains("A3"));
+    assert!(broken(checkers.on_state(0, &shown(1, 5, 77), false)).contains("A4"));
+    assert!(broken(checkers.on_state(1, &shown(2, 4, 1), false)).contains("A4"));
     let mut high = shown(2, 5, 77);
     high.applied = Position(6);
-    assert!(broken(checkers.on_state(1, &high)).contains("A4"));
+    assert!(broken(checkers.on_state(1, &high, false)).contains("A4"));
     let mut leader = shown(3, 5, 77);
     leader.status.role = RoleKind::Leader;
-    checkers.on_state(0, &leader).unwrap();
-    assert!(broken(checkers.on_state(1, &leader)).contains("R1"));
+    checkers.on_state(0, &leader, false).unwrap();
+    assert!(broken(checkers.on_state(1, &leader, false)).contains("R1"));
+}
+
+#[test]
+fn a_leader_without_votes_or_without_what_is_chosen_is_seen() {
+    let mut checkers = Checkers::new(&[NodeId(1), NodeId(2), NodeId(3)], true);
+    stored(&mut checkers, &[0, 1], 1, &promise(1, 1));
+    stored(&mut checkers, &[2], 1, &promise(1, 3));
+    checkers.on_claims(0, &[Claim::Leads(epoch(1))]).unwrap();
+    stored(&mut checkers, &[0, 1], 2, &entries(0, 1, b"a"));
+    checkers.on_commit(0, &commit(1, 1, b"a")).unwrap();
+    stored(&mut checkers, &[0], 3, &promise(2, 1));
+    assert!(broken(checkers.on_claims(0, &[Claim::Leads(epoch(2))])).contains("elects"));
+    stored(&mut checkers, &[2], 2, &promise(3, 3));
+    stored(&mut checkers, &[1], 3, &promise(3, 3));
+    assert!(broken(checkers.on_claims(2, &[Claim::Leads(epoch(3))])).contains("R4"));
+}
+
+#[test]
+fn a_leader_that_commits_what_is_of_a_former_term_is_seen() {
+    let mut checkers = Checkers::new(&[NodeId(1), NodeId(2), NodeId(3)], true);
+    stored(&mut checkers, &[0, 1], 1, &entries(0, 1, b"a"));
+    stored(&mut checkers, &[0, 1], 2, &promise(2, 1));
+    checkers.on_commit(0, &commit(1, 1, b"a")).unwrap();
+    let mut leader = shown(2, 1, 0);
+    leader.status.role = RoleKind::Leader;
+    checkers.on_state(0, &leader, false).unwrap();
+    assert!(broken(checkers.on_state(0, &leader, true)).contains("B8"));
 }

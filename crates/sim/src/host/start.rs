@@ -7,7 +7,9 @@ use quorate_core::{
     ClusterId, Incarnation, Mark, Memory, NodeId, Position, Replica, ReplicaConfig, ReplicatedLog,
     RestoreError, Restored, StateMachine, decode,
 };
-use quorate_journal::{Identity, Journal, JournalConfig, Recovery, SnapshotStore};
+use quorate_journal::{
+    Identity, Journal, JournalConfig, Recovery, SnapshotError, SnapshotStore, SnapshotsFound,
+};
 
 use super::{Exit, Host, Process};
 use crate::checker::fingerprint;
@@ -62,7 +64,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
         let (journal, recovery) = Journal::open(self.disk.clone(), identity, limits)?;
         self.born = true;
         let chunk = plan.around.chunk_bytes;
-        let (snapshots, _) = SnapshotStore::open(self.disk.clone(), CLUSTER, chunk)?;
+        let (snapshots, found) = SnapshotStore::open(self.disk.clone(), CLUSTER, chunk)?;
         let restored = restore(&snapshots, empty)?;
         let snapshot = restored
             .snapshot()
@@ -77,7 +79,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
         };
         let local = self.clock.monotonic(now);
         let log = ReplicatedLog::restore(log, local, memory)
-            .map_err(|error: RestoreError| Exit::Refused(error.to_string()))?;
+            .map_err(|error: RestoreError| refusal(&error, &found))?;
         self.process = Some(Process {
             replica: Replica::new(replica_config(id, &recovery, plan), log, restored),
             told: recovery.last,
@@ -108,6 +110,18 @@ fn restore<S: StateMachine>(
         return Ok(Restored::empty(TappedMachine::new(empty)));
     };
     super::store::load(snapshots, newest)
+}
+
+/// Why the log did not start. If a snapshot could not be read, the next start may read it, and the older one that was
+/// taken in its place is not what the log begins behind.
+fn refusal(error: &RestoreError, found: &SnapshotsFound) -> Exit {
+    let unread = |error: &SnapshotError| matches!(error, SnapshotError::Io { .. });
+    match error {
+        RestoreError::MissingSnapshot { .. } if found.corrupt.iter().any(unread) => {
+            Exit::Disk(error.to_string())
+        }
+        _ => Exit::Refused(error.to_string()),
+    }
 }
 
 /// Every record, through the production codec.

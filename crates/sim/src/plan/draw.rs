@@ -64,7 +64,7 @@ fn limits(rng: &mut Rng) -> Limits {
         election_timeout,
         heartbeat_interval: election_timeout / *pick(rng, &[3, 4, 5, 8]),
         window_bytes,
-        window_messages: *pick(rng, &[1, 3, 64, 4096]),
+        window_messages: *pick(rng, &[1, 1, 3, 64, 4096]),
         // A message becomes one record, which has to fit into a segment.
         message_bytes: *pick(rng, &[1 << 10, 4 << 10, 16 << 10]),
         uncommitted_bytes,
@@ -118,7 +118,7 @@ fn network(rng: &mut Rng) -> NetworkMix {
 fn clients(rng: &mut Rng) -> Clients {
     Clients {
         count: 1 + rng.below(6),
-        think: millis(rng, 20, 800),
+        think: millis(rng, 10, 400),
         patience: millis(rng, 2_000, 10_000),
         retries: rng.below(4) as u32,
     }

@@ -172,7 +172,7 @@ impl Draw {
     fn storm(&mut self, faults: &mut Vec<Planned>) {
         let timeout = self.election_timeout;
         let mut at = self.rng.duration(Duration::ZERO, self.lasts);
-        for _ in 0..=self.rng.below(20) {
+        for _ in 0..=self.rng.below(40) {
             let blows = [
                 Blow::Kill,
                 Blow::Pause,
@@ -187,6 +187,9 @@ impl Draw {
             };
             faults.push(planned);
             at += self.rng.duration(timeout / 4, timeout * 4);
+            if at > self.lasts {
+                return;
+            }
         }
     }
 

@@ -51,8 +51,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             return Ok(());
         };
         let replica = &process.replica;
-        for run in replica.log().take_commits() {
-            self.checkers.on_commit(host, &run)?;
+        let commits = replica.log().take_commits();
+        for run in &commits {
+            self.checkers.on_commit(host, run)?;
         }
         for (at, command) in replica.machine().take_applied() {
             self.checkers.on_applied(host, at, command)?;
@@ -68,6 +69,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 snapshot,
                 digest: replica.digest(),
             },
+            !commits.is_empty(),
         )
     }
 
