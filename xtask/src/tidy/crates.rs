@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::workspace;
@@ -57,7 +57,7 @@ impl Workspace {
     /// Reads them.
     ///
     /// # Errors
-    /// If cargo or git fails.
+    /// If cargo fails, or a folder cannot be listed.
     pub(crate) fn load() -> Result<Self> {
         let metadata: Metadata = serde_json::from_value(workspace::metadata()?)
             .context("cargo metadata has another shape than expected")?;
@@ -102,9 +102,9 @@ pub(crate) fn has_extension(file: &Path, extension: &str) -> bool {
     file.extension().is_some_and(|found| found == extension)
 }
 
-/// What git tracks or would, that is there.
+/// What git tracks or would, that is there; without git, everything but what is built.
 fn files(root: &Path) -> Result<Vec<PathBuf>> {
-    let output = Command::new("git")
+    let git = Command::new("git")
         .current_dir(root)
         .args([
             "ls-files",
@@ -113,15 +113,55 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
             "--exclude-standard",
             "-z",
         ])
-        .output()
-        .context("cannot start git")?;
-    if !output.status.success() {
-        bail!(
-            "git ls-files: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
+        .output();
+    let Some(output) = git.ok().filter(|output| output.status.success()) else {
+        let mut files = Vec::new();
+        walk(root, Path::new(""), &mut files)?;
+        return Ok(files);
+    };
     let names = String::from_utf8(output.stdout).context("a file has a name that is no text")?;
     let files = names.split_terminator('\0').map(PathBuf::from);
     Ok(files.filter(|file| root.join(file).is_file()).collect())
+}
+
+fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(root.join(folder))
+        .with_context(|| format!("cannot list {}", folder.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let path = folder.join(entry.file_name());
+        match entry.file_type()? {
+            kind if kind.is_file() => files.push(path),
+            kind if kind.is_dir() && !is_generated(&path) => walk(root, &path, files)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_generated(folder: &Path) -> bool {
+    [".git", "target"]
+        .iter()
+        .any(|generated| folder == Path::new(generated))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn without_git_all_files_count_but_what_is_built() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["a.rs", "b/c.md", "target/d", "b/target/e", ".git/f"] {
+            let file = dir.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let mut files = Vec::new();
+        walk(dir.path(), Path::new(""), &mut files).unwrap();
+        files.sort();
+        assert_eq!(files, ["a.rs", "b/c.md", "b/target/e"].map(PathBuf::from));
+    }
 }
