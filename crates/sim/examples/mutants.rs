@@ -19,9 +19,9 @@ struct Arguments {
     /// After how many seeds a mutant counts as not found.
     #[arg(long, default_value_t = 5000)]
     seeds: u64,
-    /// Only mutants whose name contains this.
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only mutants whose name contains one of these.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Only whether every patch still applies.
     #[arg(long)]
     check: bool,
@@ -38,9 +38,15 @@ fn main() -> std::io::Result<ExitCode> {
     std::fs::create_dir_all(&workshop.scratch)?;
     workshop.set_up()?;
     let mut mutants = Mutant::all(&here.join("mutants"))?;
-    mutants.retain(|mutant| mutant.name.contains(&arguments.only));
+    let wanted = |mutant: &Mutant| arguments.only.iter().any(|part| mutant.name.contains(part));
+    mutants.retain(|mutant| arguments.only.is_empty() || wanted(mutant));
     if arguments.check {
         return check(&workshop, &mutants);
+    }
+    let original = workshop.judge_original()?;
+    if original != Fate::Survived {
+        println!("without any mutant: {original:?}");
+        return Ok(ExitCode::FAILURE);
     }
     let mut judged = Vec::new();
     for mutant in mutants {

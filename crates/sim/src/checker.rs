@@ -132,7 +132,7 @@ impl Checkers {
             let what = format!("member {} leads {epoch} by {votes} votes on disk", host + 1);
             return Err(Violation::new("a quorum elects (R1, B6)", what));
         }
-        match self.commits.last() {
+        match self.commits.last_before(epoch) {
             Some((at, value)) if !self.disks[host].will_have(at, value) => {
                 let what = format!(
                     "member {} leads {epoch} without what is chosen at {at}",
@@ -144,8 +144,9 @@ impl Checkers {
         }
     }
 
-    pub(crate) fn on_commit(&mut self, host: usize, run: &Committed) -> Verdict {
-        self.commits.on_commit(host, run, &self.disks)
+    /// A member that is in the epoch `now` says that this is chosen.
+    pub(crate) fn on_commit(&mut self, host: usize, now: Epoch, run: &Committed) -> Verdict {
+        self.commits.on_commit(host, run, now, &self.disks)
     }
 
     pub(crate) fn on_applied(&mut self, host: usize, at: Position, command: u64) -> Verdict {

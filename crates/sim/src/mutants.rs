@@ -116,6 +116,11 @@ impl Workshop {
         self.patch(mutant, &["--dry-run"])
     }
 
+    /// Runs the code as it is: a seed that fails by itself would be taken for one that found a mutant.
+    pub fn judge_original(&self) -> io::Result<Fate> {
+        self.build_and_run()
+    }
+
     /// Applies the mutant, runs seeds until one fails, takes it back.
     pub fn judge(&self, mutant: &Mutant) -> io::Result<Fate> {
         if let Err(why) = self.patch(mutant, &[])? {
@@ -171,10 +176,12 @@ impl Workshop {
             .env("CARGO_TARGET_DIR", &target)
             // The build is what takes long, not the seeds.
             .envs([
+                ("CARGO_INCREMENTAL", "1"),
                 ("CARGO_PROFILE_RELEASE_LTO", "off"),
                 ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+                ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+                ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256"),
             ])
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
             .output()?;
         if !built.status.success() {
             let why = String::from_utf8_lossy(&built.stderr);

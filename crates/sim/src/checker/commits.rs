@@ -10,6 +10,8 @@ use super::{Value, Verdict, Violation, values};
 pub(super) struct Commits {
     /// What is chosen at 1, 2, 3 …
     chosen: Vec<Value>,
+    /// In which epoch the member was that first said so.
+    known_in: Vec<Epoch>,
     /// Up to where each member has said so.
     upto: Vec<Position>,
     /// What stands at (position, epoch) in any log, and the epoch before it.
@@ -23,6 +25,7 @@ impl Commits {
     pub(super) fn new(members: usize) -> Self {
         Self {
             chosen: Vec::new(),
+            known_in: Vec::new(),
             upto: vec![Position::ZERO; members],
             entries: HashMap::new(),
             applied: HashMap::new(),
@@ -34,10 +37,11 @@ impl Commits {
         self.chosen.len() as u64
     }
 
-    /// What was chosen last.
-    pub(super) fn last(&self) -> Option<(Position, Value)> {
-        let value = *self.chosen.last()?;
-        Some((Position(self.len()), value))
+    /// What was chosen last by members that knew of no later epoch than one before `epoch`. A leader of `epoch` has it;
+    /// what was chosen later, one that comes late may lack.
+    pub(super) fn last_before(&self, epoch: Epoch) -> Option<(Position, Value)> {
+        let index = self.known_in.iter().rposition(|known| *known < epoch)?;
+        Some((Position(index as u64 + 1), self.chosen[index]))
     }
 
     /// The epoch of what is chosen at a position.
@@ -72,6 +76,7 @@ impl Commits {
         &mut self,
         host: usize,
         run: &Committed,
+        now: Epoch,
         disks: &[DiskView],
     ) -> Verdict {
         for (value, at) in values(run.epoch, &run.batch).zip(run.first.0..) {
@@ -90,7 +95,7 @@ impl Commits {
                         what,
                     ));
                 }
-                None => self.on_new_commit(host, at, value, disks)?,
+                None => self.on_new_commit((host, now), at, value, disks)?,
             }
             self.upto[host] = self.upto[host].max(at);
         }
@@ -99,7 +104,7 @@ impl Commits {
 
     fn on_new_commit(
         &mut self,
-        host: usize,
+        (host, now): (usize, Epoch),
         at: Position,
         value: Value,
         disks: &[DiskView],
@@ -122,6 +127,7 @@ impl Commits {
             ));
         }
         self.chosen.push(value);
+        self.known_in.push(now);
         Ok(())
     }
 

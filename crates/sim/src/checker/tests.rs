@@ -63,9 +63,11 @@ fn a_commit_on_a_minority_of_disks_is_a_lie_even_if_a_write_is_under_way() {
     checkers
         .on_persist(1, Mark(1), 0, entries(0, 1, b"a"))
         .unwrap();
-    assert!(broken(checkers.on_commit(0, &commit(1, 1, b"a"))).contains("B10"));
+    assert!(broken(checkers.on_commit(0, epoch(1), &commit(1, 1, b"a"))).contains("B10"));
     checkers.on_synced(1, Mark(1)).unwrap();
-    checkers.on_commit(0, &commit(1, 1, b"a")).unwrap();
+    checkers
+        .on_commit(0, epoch(1), &commit(1, 1, b"a"))
+        .unwrap();
 }
 
 #[test]
@@ -77,7 +79,9 @@ fn a_synced_snapshot_stands_for_the_entries_it_covers() {
     checkers
         .on_claims(1, &[Claim::Holds { upto: Position(1) }])
         .unwrap();
-    checkers.on_commit(0, &commit(1, 1, b"a")).unwrap();
+    checkers
+        .on_commit(0, epoch(1), &commit(1, 1, b"a"))
+        .unwrap();
 }
 
 #[test]
@@ -85,16 +89,18 @@ fn a_truncated_entry_does_not_count_as_stored() {
     let mut checkers = three();
     stored(&mut checkers, &[0, 1], 1, &entries(0, 1, b"a"));
     stored(&mut checkers, &[1], 2, &entries(0, 2, b"b"));
-    assert!(broken(checkers.on_commit(0, &commit(1, 1, b"a"))).contains("B10"));
+    assert!(broken(checkers.on_commit(0, epoch(1), &commit(1, 1, b"a"))).contains("B10"));
 }
 
 #[test]
 fn what_is_chosen_never_changes() {
     let mut checkers = three();
     stored(&mut checkers, &[0, 1], 1, &entries(0, 1, b"a"));
-    checkers.on_commit(0, &commit(1, 1, b"a")).unwrap();
-    assert!(broken(checkers.on_commit(1, &commit(1, 2, b"b"))).contains("A1"));
-    assert!(broken(checkers.on_commit(1, &commit(3, 2, b"b"))).contains("gap"));
+    checkers
+        .on_commit(0, epoch(1), &commit(1, 1, b"a"))
+        .unwrap();
+    assert!(broken(checkers.on_commit(1, epoch(2), &commit(1, 2, b"b"))).contains("A1"));
+    assert!(broken(checkers.on_commit(1, epoch(2), &commit(3, 2, b"b"))).contains("gap"));
 }
 
 #[test]
@@ -153,7 +159,9 @@ fn a_synced_record_that_is_altered_or_gone_is_seen() {
 fn a_command_applied_twice_or_differently_is_seen() {
     let mut checkers = three();
     stored(&mut checkers, &[0, 1], 1, &entries(0, 1, b"a"));
-    checkers.on_commit(0, &commit(1, 1, b"a")).unwrap();
+    checkers
+        .on_commit(0, epoch(1), &commit(1, 1, b"a"))
+        .unwrap();
     checkers.on_applied(0, Position(1), 7).unwrap();
     checkers.on_applied(1, Position(1), 7).unwrap();
     assert!(broken(checkers.on_applied(2, Position(1), 8)).contains("A2"));
@@ -203,7 +211,9 @@ fn a_leader_without_votes_or_without_what_is_chosen_is_seen() {
     stored(&mut checkers, &[2], 1, &promise(1, 3));
     checkers.on_claims(0, &[Claim::Leads(epoch(1))]).unwrap();
     stored(&mut checkers, &[0, 1], 2, &entries(0, 1, b"a"));
-    checkers.on_commit(0, &commit(1, 1, b"a")).unwrap();
+    checkers
+        .on_commit(0, epoch(1), &commit(1, 1, b"a"))
+        .unwrap();
     stored(&mut checkers, &[0], 3, &promise(2, 1));
     assert!(broken(checkers.on_claims(0, &[Claim::Leads(epoch(2))])).contains("elects"));
     stored(&mut checkers, &[2], 2, &promise(3, 3));
@@ -216,7 +226,9 @@ fn a_leader_that_commits_what_is_of_a_former_term_is_seen() {
     let mut checkers = Checkers::new(&[NodeId(1), NodeId(2), NodeId(3)], true);
     stored(&mut checkers, &[0, 1], 1, &entries(0, 1, b"a"));
     stored(&mut checkers, &[0, 1], 2, &promise(2, 1));
-    checkers.on_commit(0, &commit(1, 1, b"a")).unwrap();
+    checkers
+        .on_commit(0, epoch(1), &commit(1, 1, b"a"))
+        .unwrap();
     let mut leader = shown(2, 1, 0);
     leader.status.role = RoleKind::Leader;
     checkers.on_state(0, &leader, false).unwrap();

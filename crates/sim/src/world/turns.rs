@@ -53,7 +53,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let replica = &process.replica;
         let commits = replica.log().take_commits();
         for run in &commits {
-            self.checkers.on_commit(host, run)?;
+            self.checkers.on_commit(host, replica.status().epoch, run)?;
         }
         for (at, command) in replica.machine().take_applied() {
             self.checkers.on_applied(host, at, command)?;
