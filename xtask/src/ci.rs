@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: everything that must pass, step by step; the first failure ends it.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
@@ -10,80 +10,75 @@ use crate::console::{Console, Tone};
 use crate::workspace::cargo;
 
 struct Step {
-    name: &'static str,
-    arguments: &'static [&'static str],
+    name: String,
+    arguments: Vec<String>,
     environment: &'static [(&'static str, &'static str)],
 }
 
-const fn step(name: &'static str, arguments: &'static [&'static str]) -> Step {
+/// A step from its name and cargo's command line.
+fn step(name: &str, line: &str) -> Step {
     Step {
-        name,
-        arguments,
+        name: name.to_owned(),
+        arguments: line.split_whitespace().map(str::to_owned).collect(),
         environment: &[],
     }
 }
 
-const FORMAT: Step = step("format", &["fmt", "--all", "--check"]);
-const TIDY: Step = step("tidy", &["xtask", "tidy"]);
-const CLIPPY: Step = step(
-    "clippy",
-    &[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ],
-);
-const NEXTEST: Step = step("tests", &["nextest", "run", "--workspace"]);
-const TESTS: Step = step(
-    "tests",
-    &["test", "--workspace", "--lib", "--bins", "--tests"],
-);
-const EXAMPLES: [Step; 2] = [
-    step(
-        "example counter",
-        &["run", "--package", "quorate", "--example", "counter"],
-    ),
-    step(
-        "example embed",
-        &["run", "--package", "quorate", "--example", "embed"],
-    ),
-];
-const DOCTESTS: Step = step("doctests", &["test", "--workspace", "--doc"]);
-const DOC: Step = Step {
-    name: "documentation",
-    arguments: &["doc", "--workspace", "--no-deps"],
-    environment: &[("RUSTDOCFLAGS", "-D warnings")],
-};
-const LOOM: Step = step("loom", &["xtask", "loom"]);
-const DEMO: Step = step(
-    "demo",
-    &[
-        "xtask",
-        "demo",
-        "--seconds",
-        "8",
-        "--fault",
-        "kill,pause",
-        "--clients",
-        "16",
-    ],
-);
+/// The logs that are simulated.
+const LOGS: [&str; 1] = ["raft"];
+/// Seeds that are the same every time, for each log.
+const SEEDS: u64 = 2000;
+/// Seeds that nobody has seen before, for each log.
+const FRESH_SEEDS: u64 = 500;
+
+fn steps() -> Vec<Step> {
+    let tests = if has_nextest() {
+        "nextest run --workspace"
+    } else {
+        "test --workspace --lib --bins --tests"
+    };
+    let clippy = "clippy --workspace --all-targets -- -D warnings";
+    let demo = "xtask demo --seconds 8 --fault kill,pause --clients 16";
+    let mut steps = vec![
+        step("format", "fmt --all --check"),
+        step("tidy", "xtask tidy"),
+        step("clippy", clippy),
+        step("tests", tests),
+        step("doctests", "test --workspace --doc"),
+        step("example counter", "run --package quorate --example counter"),
+        step("example embed", "run --package quorate --example embed"),
+        Step {
+            environment: &[("RUSTDOCFLAGS", "-D warnings")],
+            ..step("documentation", "doc --workspace --no-deps")
+        },
+        step("loom", "xtask loom"),
+        step("mutants still apply", "xtask mutants --check"),
+    ];
+    steps.extend(LOGS.iter().flat_map(|log| simulations(log)));
+    steps.push(step("demo", demo));
+    steps
+}
+
+/// The simulator on seeds that stay, and on some that are new each time; the line that is shown runs those again.
+fn simulations(log: &str) -> [Step; 2] {
+    let fixed = format!("xtask sim --log {log} --seeds {SEEDS} --coverage");
+    let from = SystemTime::now().duration_since(UNIX_EPOCH);
+    let from = from.map_or(0, |since| since.as_secs());
+    let fresh = format!("xtask sim --log {log} --from {from} --seeds {FRESH_SEEDS}");
+    [
+        step(&format!("simulation of {log}"), &fixed),
+        step(&format!("simulation of {log}, fresh"), &fresh),
+    ]
+}
 
 /// Runs all steps.
 ///
 /// # Errors
 /// Names the step that failed.
 pub(crate) async fn run(console: Console) -> Result<()> {
-    let tests = if has_nextest() { NEXTEST } else { TESTS };
     let began = Instant::now();
     let mut table = Vec::new();
-    let [counter, embed] = EXAMPLES;
-    for step in [
-        FORMAT, TIDY, CLIPPY, tests, DOCTESTS, counter, embed, DOC, LOOM, DEMO,
-    ] {
+    for step in steps() {
         let seconds = step.run(console).await?;
         table.push((step.name, seconds));
     }
@@ -102,9 +97,9 @@ impl Step {
         let began = Instant::now();
         let mut command = cargo();
         command
-            .args(self.arguments)
+            .args(&self.arguments)
             .envs(self.environment.iter().copied());
-        let mut process = Process::spawn(command, self.name).context("cannot start cargo")?;
+        let mut process = Process::spawn(command, &self.name).context("cannot start cargo")?;
         let status = process.wait().await?;
         let seconds = began.elapsed().as_secs_f64();
         if !status.success() {

@@ -5,6 +5,7 @@ mod cluster;
 mod console;
 mod demo;
 mod loom;
+mod sim;
 mod tidy;
 mod workspace;
 
@@ -35,6 +36,10 @@ enum Verb {
     Tidy,
     /// Run loom's exhaustive checks of quorate-handoff.
     Loom,
+    /// Run replicated logs in the simulator, seed by seed, or one seed again: `cargo xtask sim --help`.
+    Sim(sim::HandedOn),
+    /// Put known bugs back and see the simulator find them: `cargo xtask mutants --help`.
+    Mutants(sim::HandedOn),
 }
 
 /// The main thread stays until the end: the processes that it starts die with it.
@@ -61,6 +66,8 @@ async fn run(verb: &Verb, console: Console) -> Result<ExitCode> {
         Verb::Ci => ci::run(console).await.map(|()| true)?,
         Verb::Tidy => tidy::run(console)?,
         Verb::Loom => loom::run().await.map(|()| true)?,
+        Verb::Sim(handed_on) => sim::run(handed_on).await?,
+        Verb::Mutants(handed_on) => sim::mutants(handed_on).await?,
     };
     Ok(if holds {
         ExitCode::SUCCESS
