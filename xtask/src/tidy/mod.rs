@@ -6,6 +6,7 @@ mod fronts;
 mod licences;
 mod links;
 mod sample;
+mod scenarios;
 mod sizes;
 mod words;
 
@@ -17,7 +18,7 @@ use crate::console::{Console, Tone};
 /// A rule of the repository: its name, and what breaks it.
 type Rule = (&'static str, fn(&Workspace) -> Result<Vec<String>>);
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     (
         "the arrows between crates point where the architecture says",
         |workspace| Ok(arrows::check(workspace)),
@@ -48,6 +49,10 @@ const RULES: [Rule; 8] = [
     (
         "the code in the README is an example that is compiled",
         sample::check,
+    ),
+    (
+        "every test that docs/scenarios.md names exists",
+        scenarios::check,
     ),
 ];
 
