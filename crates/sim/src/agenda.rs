@@ -63,6 +63,18 @@ impl<E> Agenda<E> {
         });
     }
 
+    /// What is chosen comes at `latest` at the latest, in the order in which it would have come.
+    pub(crate) fn hasten(&mut self, latest: Moment, chosen: impl Fn(&E) -> bool) {
+        let late = |entry: &Entry<E>| entry.at > latest && chosen(&entry.happening);
+        let entries = std::mem::take(&mut self.heap).into_vec();
+        let (mut late, rest): (Vec<_>, Vec<_>) = entries.into_iter().partition(late);
+        self.heap = rest.into();
+        late.sort_unstable_by_key(|entry| (entry.at, entry.sequence));
+        for entry in late {
+            self.put(latest, entry.happening);
+        }
+    }
+
     pub(crate) fn next(&mut self) -> Option<(Moment, E)> {
         self.heap.pop().map(|entry| (entry.at, entry.happening))
     }
@@ -101,5 +113,19 @@ mod tests {
         }
         let order: String = std::iter::from_fn(|| agenda.next().map(|(_, what)| what)).collect();
         assert_eq!(order, "abcd");
+    }
+
+    #[test]
+    fn what_is_hastened_comes_in_time_and_in_its_order() {
+        let mut agenda = Agenda::new();
+        for (at, what) in [(9, 'C'), (7, 'B'), (8, 'z'), (1, 'A'), (4, 'x'), (5, 'y')] {
+            agenda.put(Moment(at), what);
+        }
+        agenda.hasten(Moment(4), char::is_ascii_uppercase);
+        let order: Vec<_> = std::iter::from_fn(|| agenda.next())
+            .map(|(at, what)| (at.0, what))
+            .collect();
+        let expected = [(1, 'A'), (4, 'x'), (4, 'B'), (4, 'C'), (5, 'y'), (8, 'z')];
+        assert_eq!(order, expected);
     }
 }

@@ -56,9 +56,16 @@ impl Network {
         self.sum_up();
     }
 
-    pub(crate) fn heal(&mut self) {
+    /// Nothing goes wrong any more. What is under way arrives by the moment that is returned: a healed network has a
+    /// bound on its delays again, for what was sent before as well (partial synchrony: Dwork, Lynch, Stockmeyer 1988).
+    pub(crate) fn heal(&mut self, now: Moment) -> Moment {
         self.on.clear();
         self.sum_up();
+        let latest = now.after(self.mix.delay.1);
+        for last in self.last.as_flattened_mut() {
+            *last = latest.min(*last);
+        }
+        latest
     }
 
     /// Members outside of `core` are cut off for good.

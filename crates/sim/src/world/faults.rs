@@ -102,7 +102,10 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
 
     /// Everything that still goes wrong stops doing so.
     pub(super) fn heal(&mut self) {
-        self.network.heal();
+        let latest = self.network.heal(self.now);
+        self.agenda.hasten(latest, |happening| {
+            matches!(happening, Happening::Deliver { .. })
+        });
         self.network.isolate(self.plan.core);
         for host in 0..self.hosts.len() {
             self.drift(host, 0);
