@@ -194,6 +194,19 @@ impl Batch {
         low
     }
 
+    /// The same batch without its body.
+    pub fn hollow(&self) -> Hollow {
+        let lengths = if self.is_noop() {
+            Vec::new()
+        } else {
+            self.lengths().collect()
+        };
+        Hollow {
+            label: self.label,
+            lengths,
+        }
+    }
+
     /// Whether the body still has to be [attached](Self::attach).
     pub(crate) const fn is_hollow(&self) -> bool {
         matches!(self.ends, Ends::Hollow(_))
@@ -287,55 +300,85 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// The header of a batch on the wire and in the journal: the label and the lengths. The bodies follow outside
-/// of it, raw ([`encode`](crate::encode)).
-#[derive(Serialize, Deserialize)]
-struct Header {
+/// A batch without its body: the label and the length of each command.
+///
+/// Also the header of a batch on the wire and in the journal; there the bodies follow outside of it, raw
+/// ([`encode`](crate::encode)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hollow {
     label: Label,
     /// Empty: a no-op.
     lengths: Vec<u32>,
 }
 
+impl Hollow {
+    /// Who proposed the first command.
+    pub const fn label(&self) -> Label {
+        self.label
+    }
+
+    /// How many positions it takes: at least one.
+    pub const fn len(&self) -> u64 {
+        if self.lengths.is_empty() {
+            1
+        } else {
+            self.lengths.len() as u64
+        }
+    }
+
+    /// Never: a batch takes at least one position.
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Bytes of the body that it lacks.
+    pub fn bytes(&self) -> u64 {
+        self.lengths.iter().map(|length| u64::from(*length)).sum()
+    }
+
+    /// The batch with this body. None: the body has another length, or is longer than [`Batch::BYTES_MAX`].
+    pub fn fill(self, mut body: Bytes) -> Option<Batch> {
+        let length = usize::try_from(self.bytes()).ok();
+        if body.len() > Batch::BYTES_MAX || length != Some(body.len()) {
+            return None;
+        }
+        let mut batch = self.open()?;
+        batch.attach(&mut body).then_some(batch)
+    }
+
+    /// The batch whose body has yet to be attached. None: its body would be longer than any can be.
+    fn open(self) -> Option<Batch> {
+        let Self { label, mut lengths } = self;
+        if lengths.is_empty() {
+            let noop = Batch::noop(label.time);
+            return Some(Batch { label, ..noop });
+        }
+        let mut end = 0u32;
+        for length in &mut lengths {
+            end = end.checked_add(*length)?;
+            *length = end;
+        }
+        let count = lengths.len() as u32;
+        Some(Batch {
+            label,
+            body: Bytes::new(),
+            ends: Ends::Hollow(lengths.into()),
+            first: 0,
+            count,
+        })
+    }
+}
+
 impl Serialize for Batch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let lengths = if self.is_noop() {
-            Vec::new()
-        } else {
-            self.lengths().collect()
-        };
-        Header {
-            label: self.label,
-            lengths,
-        }
-        .serialize(serializer)
+        self.hollow().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Batch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Header { label, lengths } = Header::deserialize(deserializer)?;
-        if lengths.is_empty() {
-            return Ok(Self {
-                label,
-                ..Self::noop(label.time)
-            });
-        }
-        let mut end = 0u32;
-        let mut ends = Vec::with_capacity(lengths.len());
-        for length in lengths {
-            end = end
-                .checked_add(length)
-                .ok_or(serde::de::Error::custom("batch over 4 GiB"))?;
-            ends.push(end);
-        }
-        let count = ends.len() as u32;
-        Ok(Self {
-            label,
-            body: Bytes::new(),
-            ends: Ends::Hollow(ends.into()),
-            first: 0,
-            count,
-        })
+        let batch = Hollow::deserialize(deserializer)?.open();
+        batch.ok_or(serde::de::Error::custom("batch over 4 GiB"))
     }
 }
 
@@ -440,6 +483,21 @@ mod tests {
         assert_eq!(whole.fit(0, 1), 1);
         assert_eq!(whole.fit(1, whole.slice(1, 3).weight()), 3);
         assert_eq!(whole.fit(2, 1), 3);
+    }
+
+    #[test]
+    fn a_hollow_batch_takes_its_own_body_back_and_no_other_length() {
+        for whole in [
+            batch(&[b"a", b"", b"ccc", b"dd"]).slice(1, 4),
+            batch(&[b"alone"]),
+            Batch::noop(Timestamp(7)),
+        ] {
+            let hollow = whole.hollow();
+            assert_eq!((hollow.len(), hollow.bytes()), (whole.len(), whole.bytes()));
+            assert_eq!(hollow.label(), whole.label());
+            assert_eq!(hollow.clone().fill(whole.body()), Some(whole));
+            assert_eq!(hollow.fill(Bytes::from_static(b"nine byte")), None);
+        }
     }
 
     #[test]

@@ -71,35 +71,45 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod ack;
 mod batch;
 mod codec;
+mod durability;
 mod gate;
 mod id;
+mod link;
 mod log;
 mod machine;
+mod policy;
 mod quorum;
 mod ranges;
 mod replica;
+mod report;
 mod rng;
 mod snapshot;
 mod time;
 mod window;
 
-pub use batch::{Batch, BatchBuilder, Label};
+pub use ack::{UnknownWriteAck, WriteAck};
+pub use batch::{Batch, BatchBuilder, Hollow, Label};
 pub use codec::{Carry, DecodeError, Encoded, decode, encode};
+pub use durability::{Durability, UnknownDurability};
 pub use gate::Gate;
 pub use id::{ClusterId, Epoch, Incarnation, Life, Mark, NodeId, Position, Ticket};
+pub use link::{Direction, Flow, LinkEvent, LinkReason, LinkStatus, UnknownDirection};
 pub use log::{
     Committed, Credit, Input, Memory, Message, Outbox, Output, Record, Rejection, ReplicatedLog,
     RestoreError, RoleKind, Status,
 };
 pub use machine::{At, MalformedSnapshot, SnapshotSource, StateMachine};
+pub use policy::{Policy, PolicyError, Protocol};
 pub use quorum::{Quorum, QuorumError};
 pub use ranges::Ranges;
 pub use replica::{
     Clock, Effect, Effects, Event, Failure, Image, Parcel, ReadLevel, Replica, ReplicaConfig,
-    Restored,
+    Restored, UnknownReadLevel,
 };
+pub use report::{Report, Unfit};
 pub use rng::Rng;
 pub use snapshot::SnapshotMeta;
 pub use time::{Instant, Timestamp};

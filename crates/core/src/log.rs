@@ -7,7 +7,10 @@ use core::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Carry, Epoch, Instant, Mark, NodeId, Position, SnapshotMeta, Ticket};
+use crate::{
+    Batch, Carry, Direction, Epoch, Instant, LinkEvent, LinkStatus, Mark, NodeId, Position, Report,
+    SnapshotMeta, Ticket, Unfit,
+};
 
 /// One member's share of a replicated log, as a deterministic state machine.
 ///
@@ -77,12 +80,43 @@ pub trait ReplicatedLog: Sized {
 
     /// The members whose votes count in the configuration in force, ascending.
     fn members(&self) -> Vec<NodeId>;
+
+    /// What is known to be chosen from `at` on and still in memory: one run that begins there, cut to about `bytes_max`
+    /// bytes of [`Batch::weight`], at least one command. None: not known to be chosen, or forgotten. Shares the body.
+    ///
+    /// What is chosen is the same for ever on every member, so this may be handed to anyone. A log without this answer
+    /// feeds no learners.
+    fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {
+        let _ = (at, bytes_max);
+        None
+    }
+
+    /// What is held from `at` on, chosen or not, cut likewise; with the epoch in which it was proposed. None: nothing, or
+    /// forgotten. Shares the body.
+    ///
+    /// It may be replaced at any time, and says nothing about what is chosen: good only for lending bodies to those who
+    /// know what they look for. A log without this answer lends none.
+    fn held(&self, at: Position, bytes_max: u64) -> Option<(Epoch, Batch)> {
+        let _ = (at, bytes_max);
+        None
+    }
+
+    /// How this member sends to each peer, where something other than the log's own window decides that.
+    fn links(&self) -> Vec<LinkStatus> {
+        Vec::new()
+    }
 }
 
 /// A message between members.
 pub trait Message: Carry + Serialize + DeserializeOwned + Clone + Debug + Send + 'static {
     /// Whether it carries entries or state, and so must never stand before votes and heartbeats in a queue.
     fn is_bulk(&self) -> bool;
+
+    /// The position of the first command that it carries, if the batches that [`Carry::batches`] visits stand one behind
+    /// the other from there. None: it carries none, or not so; then its bodies always travel with it.
+    fn first(&self) -> Option<Position> {
+        None
+    }
 }
 
 /// A record in the journal.
@@ -179,6 +213,13 @@ pub enum Input<M> {
         /// How much.
         credit: Credit,
     },
+    /// Send bulk to `peer` in this way from now on. A log that knows only its own window takes no notice.
+    Direct {
+        /// The receiver; none: every peer.
+        peer: Option<NodeId>,
+        /// Who lets entries flow to it.
+        direction: Direction,
+    },
     /// A snapshot is durable here, read back, and covers at least `upto`: entries up to there may go.
     Compact {
         /// The last position to forget; the log may keep more.
@@ -191,6 +232,17 @@ pub enum Input<M> {
         /// Which.
         snapshot: SnapshotMeta,
     },
+    /// An operator wants this member to lead: for logs whose leader is appointed. Answered in time by one
+    /// [`Report::Promoted`] or [`Output::Reject`]; a log that elects its leader rejects it as
+    /// [`Rejection::Unsupported`].
+    Promote {
+        /// The caller's name for the request.
+        ticket: Ticket,
+        /// The number of the appointment, above all before it; none: the next that is known to be free.
+        round: Option<u64>,
+        /// Whatever this member may be missing, and without asking the others.
+        force: bool,
+    },
 }
 
 /// How much bulk a log may send to one peer.
@@ -200,6 +252,8 @@ pub enum Credit {
     Open,
     /// So many bytes more of command bodies than were granted before; from [`Credit::Open`], so many in all.
     More(u64),
+    /// So many bytes of command bodies from now on, whatever was granted before.
+    Only(u64),
 }
 
 /// What a member wants done, in this order.
@@ -254,6 +308,16 @@ pub enum Output<M, R> {
         /// The oldest mark still needed.
         below: Mark,
     },
+    /// A link of this member changed: for people and counters, nothing is to be done.
+    Link(LinkEvent),
+    /// Take a snapshot as soon as the state includes `from`, unless there is such a one, then say
+    /// [`Input::Compact`]: another member needs it. May be said again; a higher position replaces a lower one.
+    Snapshot {
+        /// The least position that it has to include.
+        from: Position,
+    },
+    /// Tell the operator.
+    Report(Report),
 }
 
 /// A run of chosen commands.
@@ -302,6 +366,12 @@ pub enum Rejection {
         /// How large it may be.
         limit: u64,
     },
+    /// This log does no such thing.
+    #[error("this log cannot do that")]
+    Unsupported,
+    /// This member is not to be promoted.
+    #[error("not promoted: {0}")]
+    Unfit(#[from] Unfit),
 }
 
 /// The part a member plays.

@@ -23,6 +23,8 @@ pub(crate) struct Outlets<S: StateMachine> {
     /// Frames of this turn; they leave after the turn's writes are with the journal.
     pub(crate) frames: Vec<(NodeId, Frame)>,
     pub(crate) lost: Lost,
+    /// How often a link took another direction since the start.
+    pub(crate) link_changes: u64,
 }
 
 /// Who this is.
@@ -51,6 +53,11 @@ impl<S: StateMachine> Outlets<S> {
             Effect::Persist { mark, record } => self.ledger.write(mark, || encode(&record)),
             Effect::Send { to, parcel } => self.gather(to, &parcel),
             Effect::Reclaim { below } => self.ledger.reclaim(below),
+            Effect::Link(event) => {
+                self.link_changes += 1;
+                tracing::info!(link = %event, "link changed");
+            }
+            Effect::Report(report) => tracing::warn!(?report, "the log reports"),
             Effect::Reply { ticket, at, reply } => {
                 if let Some(Waiter::Write(answer)) = self.waiting.take(ticket) {
                     // A client that no longer waits does not want to know.
@@ -186,6 +193,7 @@ impl<S: StateMachine> Outlets<S> {
                 pieces_refused: self.lost.pieces,
             },
             leader_changes: 0,
+            link_changes: self.link_changes,
         }
     }
 }

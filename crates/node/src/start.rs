@@ -177,6 +177,7 @@ where
         waiting: Waiting::new(),
         frames: Vec::new(),
         lost: Lost::default(),
+        link_changes: 0,
     };
     let board = Board::new(outlets.status(&recovered.replica, &peers, false));
     let (ended, end) = watch::channel(None);

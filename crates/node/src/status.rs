@@ -32,6 +32,8 @@ pub struct NodeStatus {
     pub load: Load,
     /// How often the role, the epoch or the leader has changed since the start.
     pub leader_changes: u64,
+    /// How often a link to a peer took another direction since the start.
+    pub link_changes: u64,
 }
 
 /// What a member knows of its journal.

@@ -233,6 +233,14 @@ impl quorate_core::Message for Message {
             | Self::Gossip { .. } => false,
         }
     }
+
+    /// The votes of a promise do not stand one behind the other, and an election does not wait for bodies.
+    fn first(&self) -> Option<Position> {
+        match self {
+            Self::Accept { first, values, .. } => (!values.is_empty()).then_some(*first),
+            _ => None,
+        }
+    }
 }
 
 impl Carry for Message {

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use quorate_core::{
-    Input, Instant, Mark, Memory, NodeId, Outbox, Position, Ranges, Rejection, ReplicatedLog,
-    RestoreError, RoleKind, Status,
+    Batch, Committed, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output, Position,
+    Ranges, Rejection, ReplicatedLog, RestoreError, RoleKind, Status,
 };
 use smallvec::SmallVec;
 
@@ -307,6 +307,11 @@ impl ReplicatedLog for Paxos {
             Input::Durable { upto } => self.on_durable(now, upto, out),
             Input::Room { available } => self.on_room(now, available, out),
             Input::Credit { peer, credit } => self.on_credit(now, peer, credit, out),
+            Input::Direct { .. } => {}
+            Input::Promote { ticket, .. } => {
+                let why = Rejection::Unsupported;
+                out.push(Output::Reject { ticket, why });
+            }
             Input::Compact { upto, snapshot } => self.on_compact(upto, snapshot, out),
             Input::Fetched { snapshot } => self.on_fetched(now, snapshot, out),
         }
@@ -342,5 +347,21 @@ impl ReplicatedLog for Paxos {
 
     fn members(&self) -> Vec<NodeId> {
         self.roster.phase_1.members()
+    }
+
+    fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {
+        let slots = &self.acceptor.slots;
+        let value = slots.run_at(at, slots.settled(), bytes_max)?;
+        Some(Committed {
+            first: at,
+            epoch: value.born.epoch(),
+            batch: value.batch,
+        })
+    }
+
+    fn held(&self, at: Position, bytes_max: u64) -> Option<(Epoch, Batch)> {
+        let slots = &self.acceptor.slots;
+        let value = slots.run_at(at, slots.last(), bytes_max)?;
+        Some((value.born.epoch(), value.batch))
     }
 }

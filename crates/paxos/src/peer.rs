@@ -61,6 +61,7 @@ impl Tap {
     pub(crate) fn grant(&mut self, credit: Credit) {
         self.0 = match credit {
             Credit::Open => None,
+            Credit::Only(bytes) => Some(i64::try_from(bytes).unwrap_or(i64::MAX)),
             Credit::More(bytes) => {
                 let more = i64::try_from(bytes).unwrap_or(i64::MAX);
                 Some(self.0.unwrap_or(0).saturating_add(more))

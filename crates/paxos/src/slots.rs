@@ -287,6 +287,18 @@ impl Slots {
         values
     }
 
+    /// The value that is held at `at`, from there on up to `last`, as much as weighs `budget`, at least one slot.
+    pub(crate) fn run_at(&self, at: Position, last: Position, budget: u64) -> Option<Value> {
+        let held = self.runs.get(self.index_from(at))?;
+        if held.first > at || at > last {
+            return None;
+        }
+        let from = at.get() - held.first.get();
+        let end = (last.get() + 1 - held.first.get()).min(held.value.slots());
+        let to = held.value.batch.fit(from, budget).min(end);
+        Some(held.value.part(from, to))
+    }
+
     /// What was voted for from `from` on, as much as weighs `budget`, at least one run; and where to go on.
     pub(crate) fn votes(&self, from: Position, budget: u64) -> (Vec<Vote>, Option<Position>) {
         let mut votes = Vec::new();

@@ -305,6 +305,17 @@ impl Log {
         Some((prev, runs))
     }
 
+    /// The entries from `at` on that are held in one run, as many as weigh `budget`, at least one.
+    pub(crate) fn run_at(&self, at: Position, budget: u64) -> Option<Run> {
+        let held = &self.runs[self.index_of(at)?];
+        let from = at.get() - held.first.get();
+        let to = held.batch.fit(from, budget);
+        Some(Run {
+            term: held.term,
+            batch: held.batch.slice(from, to),
+        })
+    }
+
     /// Where compaction up to `upto` would put the base: at the end of the last run that may wholly go.
     pub(crate) fn compactable(&self, upto: Position) -> Point {
         let upto = upto.min(self.committed.0);

@@ -251,6 +251,15 @@ impl quorate_core::Message for Message {
     fn is_bulk(&self) -> bool {
         matches!(self, Self::Append(append) if !append.runs.is_empty())
     }
+
+    fn first(&self) -> Option<Position> {
+        match self {
+            Self::Append(append) if !append.runs.is_empty() => {
+                append.prev.position.get().checked_add(1).map(Position)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Carry for Message {

@@ -77,6 +77,7 @@ impl Tap {
     pub(crate) fn grant(&mut self, credit: Credit) {
         *self = match (credit, *self) {
             (Credit::Open, _) => Self::Open,
+            (Credit::Only(bytes), _) => Self::Metered(clamped(bytes)),
             (Credit::More(bytes), Self::Open) => Self::Metered(clamped(bytes)),
             (Credit::More(bytes), Self::Metered(left)) => {
                 Self::Metered(left.saturating_add(clamped(bytes)))

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use quorate_core::{
-    Input, Instant, Mark, Memory, NodeId, Outbox, Position, ReplicatedLog, RestoreError, RoleKind,
-    SnapshotMeta, Status,
+    Batch, Committed, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output, Position,
+    Rejection, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status,
 };
 
 use crate::disk::Disk;
@@ -240,6 +240,11 @@ impl ReplicatedLog for Raft {
             Input::Durable { upto } => self.on_durable(now, upto, out),
             Input::Room { available } => self.on_room(now, available, out),
             Input::Credit { peer, credit } => self.on_credit(now, peer, credit, out),
+            Input::Direct { .. } => {}
+            Input::Promote { ticket, .. } => {
+                let why = Rejection::Unsupported;
+                out.push(Output::Reject { ticket, why });
+            }
             Input::Compact { upto, snapshot } => self.on_compact(upto, snapshot, out),
             Input::Fetched { snapshot } => self.on_fetched(snapshot, out),
         }
@@ -276,6 +281,27 @@ impl ReplicatedLog for Raft {
 
     fn members(&self) -> Vec<NodeId> {
         self.roster.quorum().members()
+    }
+
+    fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {
+        let (run, first) = (self.log.run_at(at, bytes_max)?, at);
+        let known = (self.log.committed().get() + 1).checked_sub(at.get())?;
+        let batch = match known {
+            0 => return None,
+            known if known < run.batch.len() => run.batch.slice(0, known),
+            _ => run.batch,
+        };
+        let epoch = run.term.epoch();
+        Some(Committed {
+            first,
+            epoch,
+            batch,
+        })
+    }
+
+    fn held(&self, at: Position, bytes_max: u64) -> Option<(Epoch, Batch)> {
+        let run = self.log.run_at(at, bytes_max)?;
+        Some((run.term.epoch(), run.batch))
     }
 }
 

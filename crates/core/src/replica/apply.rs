@@ -46,7 +46,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         self.reads.ready(self.applied_for_reads(), |ticket| {
             out.push(Effect::Read { ticket });
         });
-        if self.state.loading.is_none() && self.snapshots.begin() {
+        if self.state.loading.is_none() && self.snapshots.begin(self.state.applied) {
             out.push(Effect::TakeSnapshot {
                 position: self.state.applied,
                 epoch: self.state.epoch,

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt::{self, Debug};
+use core::str::FromStr;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::image::Image;
 use crate::{
-    Batch, Carry, Epoch, Instant, Mark, Message, NodeId, Position, Rejection, ReplicatedLog,
-    SnapshotMeta, StateMachine, Ticket, Timestamp,
+    Batch, Carry, Direction, Epoch, Instant, LinkEvent, Mark, Message, NodeId, Position, Rejection,
+    ReplicatedLog, Report, SnapshotMeta, StateMachine, Ticket, Timestamp,
 };
 
 /// One reading of both clocks.
@@ -33,12 +34,36 @@ pub enum ReadLevel {
     Local,
 }
 
-impl fmt::Display for ReadLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl ReadLevel {
+    /// All of them, the freshest first.
+    pub const ALL: [Self; 2] = [Self::Linearizable, Self::Local];
+
+    /// As configs and command lines write it.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Linearizable => "linearizable",
             Self::Local => "local",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ReadLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A text that names no [`ReadLevel`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a read is linearizable or local")]
+pub struct UnknownReadLevel;
+
+impl FromStr for ReadLevel {
+    type Err = UnknownReadLevel;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReadLevel> {
+        let level = Self::ALL.into_iter().find(|level| level.name() == text);
+        level.ok_or(UnknownReadLevel)
     }
 }
 
@@ -63,6 +88,13 @@ pub enum Event<M> {
     Room {
         /// Whether entries may be written.
         available: bool,
+    },
+    /// Send bulk to `peer` in this way from now on.
+    Direct {
+        /// The receiver; none: every peer.
+        peer: Option<NodeId>,
+        /// Who lets entries flow to it.
+        direction: Direction,
     },
     /// The snapshot of [`Effect::TakeSnapshot`] is durable and was read back.
     SnapshotStored {
@@ -123,6 +155,8 @@ pub enum Effect<L: ReplicatedLog, S: StateMachine> {
         /// The oldest mark still needed.
         below: Mark,
     },
+    /// A link of this member changed: for people and counters, nothing is to be done.
+    Link(LinkEvent),
     /// A command of a client here was applied.
     Reply {
         /// The client's request.
@@ -186,6 +220,8 @@ pub enum Effect<L: ReplicatedLog, S: StateMachine> {
         /// Which.
         snapshot: SnapshotMeta,
     },
+    /// Tell the operator; the answer to [`Replica::promote`](crate::Replica::promote) comes by it, too.
+    Report(Report),
 }
 
 impl<L: ReplicatedLog, S: StateMachine> Debug for Effect<L, S> {
@@ -194,6 +230,7 @@ impl<L: ReplicatedLog, S: StateMachine> Debug for Effect<L, S> {
             Self::Persist { mark, record } => write!(f, "Persist {mark} {record:?}"),
             Self::Send { to, parcel } => write!(f, "Send to {to}: {parcel:?}"),
             Self::Reclaim { below } => write!(f, "Reclaim below {below}"),
+            Self::Link(event) => write!(f, "Link {event}"),
             Self::Reply { ticket, at, reply } => write!(f, "Reply {ticket} at {at}: {reply:?}"),
             Self::Fail { ticket, failure } => write!(f, "Fail {ticket}: {failure}"),
             Self::Read { ticket } => write!(f, "Read {ticket}"),
@@ -228,6 +265,7 @@ impl<L: ReplicatedLog, S: StateMachine> Debug for Effect<L, S> {
                 )
             }
             Self::Load { snapshot } => write!(f, "Load {}", snapshot.position),
+            Self::Report(report) => write!(f, "{report:?}"),
         }
     }
 }
@@ -275,6 +313,11 @@ impl From<Rejection> for Failure {
             Rejection::Overloaded { retry_after } => Self::Overloaded { retry_after },
             Rejection::NoRoom => Self::NoRoom,
             Rejection::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
+            // No log answers a write or a read so; a peer that does has not taken it.
+            Rejection::Unsupported | Rejection::Unfit(_) => Self::NotLeader {
+                leader: None,
+                epoch: Epoch::default(),
+            },
         }
     }
 }

@@ -30,7 +30,9 @@ use bytes::Bytes;
 
 use self::apply::{Backlog, State};
 pub use self::config::ReplicaConfig;
-pub use self::event::{Clock, Effect, Effects, Event, Failure, Parcel, ReadLevel};
+pub use self::event::{
+    Clock, Effect, Effects, Event, Failure, Parcel, ReadLevel, UnknownReadLevel,
+};
 use self::image::Bookkeeping;
 pub use self::image::{Image, Restored};
 use self::origins::mix;
@@ -39,7 +41,7 @@ use self::snapshots::{Fetch, Snapshots};
 use self::writes::{Writes, earlier};
 use crate::{
     Batch, Epoch, Input, Instant, Label, NodeId, Outbox, Output, Position, Rejection,
-    ReplicatedLog, RoleKind, SnapshotMeta, StateMachine, Status, Ticket,
+    ReplicatedLog, Report, RoleKind, SnapshotMeta, StateMachine, Status, Ticket,
 };
 
 /// One member: its share of a log `L`, and the state `S` that the log drives.
@@ -68,6 +70,8 @@ struct Leading {
     room: bool,
     /// When this leader may propose another advance of log time.
     advance: Option<Instant>,
+    /// The operator's request to lead: the log's name for it, and the caller's.
+    promotion: Option<(Ticket, Ticket)>,
 }
 
 impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
@@ -87,6 +91,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             ticket: Ticket(config.life.0),
             room: true,
             advance: None,
+            promotion: None,
         };
         Self {
             writes: Writes::new(&config),
@@ -132,6 +137,25 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         }
     }
 
+    /// An operator wants this member to lead, see [`Input::Promote`]; the answer is one [`Report::Promoted`] or
+    /// [`Report::NotPromoted`] under `ticket`. One request at a time: a later one takes the answer of an earlier.
+    pub fn promote(
+        &mut self,
+        clock: Clock,
+        ticket: Ticket,
+        (round, force): (Option<u64>, bool),
+        out: &mut Effects<L, S>,
+    ) {
+        let inner = self.next_ticket();
+        self.leading.promotion = Some((inner, ticket));
+        let order = Input::Promote {
+            ticket: inner,
+            round,
+            force,
+        };
+        self.step_log(clock.now, order, out);
+    }
+
     /// Sends off what was submitted since the last call: once a turn, after all of the turn's requests and events.
     pub fn flush(&mut self, clock: Clock, out: &mut Effects<L, S>) {
         self.writes.gather(clock.now);
@@ -152,6 +176,9 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             Event::Room { available } => {
                 self.leading.room = available;
                 self.step_log(now, Input::Room { available }, out);
+            }
+            Event::Direct { peer, direction } => {
+                self.step_log(now, Input::Direct { peer, direction }, out);
             }
             Event::SnapshotStored { snapshot } => self.on_snapshot_stored(now, snapshot, out),
             Event::SnapshotFailed => self.snapshots.on_failed(),
@@ -299,11 +326,37 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 self.backlog.runs.push_back(run);
             }
             Output::ReadReady { ticket, at } => self.on_read_answer(now, ticket, Ok(at), out),
-            Output::Reject { ticket, why } => self.on_read_answer(now, ticket, Err(why), out),
+            Output::Reject { ticket, why } => match self.promotion(ticket) {
+                Some(ticket) => out.push(Effect::Report(Report::NotPromoted { ticket, why })),
+                None => self.on_read_answer(now, ticket, Err(why), out),
+            },
             Output::Fetch { from, snapshot } => self.on_fetch(from, snapshot, out),
             Output::Install { snapshot } => self.on_install(snapshot, out),
             Output::Reclaim { below } => out.push(Effect::Reclaim { below }),
+            Output::Link(event) => out.push(Effect::Link(event)),
+            Output::Snapshot { from } => self.snapshots.demand(from),
+            Output::Report(report) => self.on_report(report, out),
         }
+    }
+
+    fn on_report(&mut self, mut report: Report, out: &mut Effects<L, S>) {
+        match &mut report {
+            Report::Promoted { ticket, .. } | Report::NotPromoted { ticket, .. } => {
+                let Some(asked) = self.promotion(*ticket) else {
+                    return;
+                };
+                *ticket = asked;
+            }
+            Report::Lost { .. } => {}
+        }
+        out.push(Effect::Report(report));
+    }
+
+    /// The caller's name for a request to lead, which is answered herewith.
+    fn promotion(&mut self, ticket: Ticket) -> Option<Ticket> {
+        let promotion = &mut self.leading.promotion;
+        let (_, asked) = promotion.take_if(|(inner, _)| *inner == ticket)?;
+        Some(asked)
     }
 
     fn on_status(&mut self) {

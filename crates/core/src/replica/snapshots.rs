@@ -14,6 +14,8 @@ pub(super) struct Snapshots {
     /// Bytes applied since the newest snapshot.
     since: u64,
     taking: bool,
+    /// The log wants one that includes this position.
+    wanted: Option<Position>,
     newest: Option<SnapshotMeta>,
     pub(super) fetch: Option<Fetch>,
 }
@@ -24,6 +26,7 @@ impl Snapshots {
             every: config.snapshot_every_bytes,
             since: 0,
             taking: false,
+            wanted: None,
             newest,
             fetch: None,
         }
@@ -34,9 +37,16 @@ impl Snapshots {
         self.since += bytes;
     }
 
-    /// Whether one is due; it counts as being taken from now on.
-    pub(super) fn begin(&mut self) -> bool {
-        let due = !self.taking && self.since >= self.every;
+    /// The log wants a snapshot that includes `from`, for another member.
+    pub(super) fn demand(&mut self, from: Position) {
+        let there = self.newest.is_some_and(|newest| newest.position >= from);
+        self.wanted = (!there).then_some(from);
+    }
+
+    /// Whether one of the state at `applied` is due; it counts as being taken from now on.
+    pub(super) fn begin(&mut self, applied: Position) -> bool {
+        let wanted = self.wanted.is_some_and(|from| from <= applied);
+        let due = !self.taking && (wanted || self.since >= self.every);
         if due {
             (self.taking, self.since) = (true, 0);
         }
@@ -53,9 +63,9 @@ impl Snapshots {
         {
             return None;
         }
-        self.newest
-            .replace(snapshot)
-            .map(|previous| previous.position)
+        self.wanted = self.wanted.filter(|from| *from > snapshot.position);
+        let previous = self.newest.replace(snapshot);
+        Some(previous.map_or(Position::ZERO, |previous| previous.position))
     }
 
     /// One could not be written.
@@ -66,6 +76,7 @@ impl Snapshots {
     /// The state was replaced by this one.
     pub(super) const fn on_installed(&mut self, snapshot: SnapshotMeta) {
         (self.newest, self.since, self.fetch) = (Some(snapshot), 0, None);
+        self.wanted = None;
     }
 
     /// The newest one that is durable here.

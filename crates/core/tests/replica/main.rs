@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    Batch, Effect, Epoch, Event, Label, NodeId, Parcel, Position, Rejection, Restored,
-    SnapshotMeta, SnapshotSource, Timestamp,
+    Batch, Effect, Epoch, Event, Label, NodeId, Parcel, Position, Rejection, Report, Restored,
+    SnapshotMeta, SnapshotSource, Ticket, Timestamp,
 };
 
 use support::{Bench, Order, Scroll, foreign};
@@ -300,6 +300,45 @@ fn log_time_goes_on_when_something_is_due_and_never_back() {
     ));
     assert_eq!(bench.replica.machine().lines[1].0, 9000);
     assert_eq!(bench.replica.machine().time, 9000);
+}
+
+#[test]
+fn an_operator_hears_of_a_promotion_under_the_name_that_was_given() {
+    let mut bench = Bench::new();
+    bench.promote(77, None);
+    let refused = Report::NotPromoted {
+        ticket: Ticket(77),
+        why: Rejection::Unsupported,
+    };
+    assert_eq!(bench.seen(), [format!("{refused:?}")]);
+    bench.promote(78, Some(4));
+    let led = bench.seen().remove(0);
+    assert!(
+        led.starts_with("Promoted { ticket: Ticket(78)"),
+        "one answer, under the caller's name: {led}"
+    );
+}
+
+#[test]
+fn a_snapshot_that_the_log_wants_is_taken_when_the_state_reaches_it_and_compacts_nothing() {
+    let mut bench = Bench::new();
+    bench.order(Order::Want(3));
+    bench.order(Order::Commit(foreign(2, 0, &[b"a", b"b"])));
+    assert_eq!(bench.seen(), [""; 0], "not there yet");
+    bench.order(Order::Commit(foreign(2, 2, &[b"c"])));
+    assert_eq!(bench.seen(), ["TakeSnapshot 3@0"]);
+    let snapshot = SnapshotMeta {
+        position: Position(3),
+        epoch: Epoch::default(),
+        bytes: 1,
+        checksum: 1,
+    };
+    bench.order(Order::Want(3));
+    assert_eq!(bench.seen(), [""; 0], "one is being taken");
+    bench.event(Event::SnapshotStored { snapshot });
+    assert_eq!(bench.replica.log().compacted(), Some(Position::ZERO));
+    bench.order(Order::Want(3));
+    assert_eq!(bench.seen(), [""; 0], "it is there");
 }
 
 #[test]

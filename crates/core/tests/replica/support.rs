@@ -6,8 +6,9 @@ use bytes::Bytes;
 use quorate_core::{
     At, Batch, BatchBuilder, Carry, Clock, Committed, Effect, Effects, Epoch, Event, Input,
     Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox, Output, Parcel,
-    Position, ReadLevel, Record, Rejection, Replica, ReplicaConfig, ReplicatedLog, RestoreError,
-    Restored, RoleKind, SnapshotMeta, SnapshotSource, StateMachine, Status, Ticket, Timestamp,
+    Position, ReadLevel, Record, Rejection, Replica, ReplicaConfig, ReplicatedLog, Report,
+    RestoreError, Restored, RoleKind, SnapshotMeta, SnapshotSource, StateMachine, Status, Ticket,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Scripted {
     status: Status,
     refuse: Option<Rejection>,
+    compacted: Option<Position>,
+}
+
+impl Scripted {
+    /// Up to where it was last told to forget.
+    pub(crate) fn compacted(&self) -> Option<Position> {
+        self.compacted
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +34,8 @@ pub(crate) enum Order {
     Answer(u64, u64),
     Refuse(Rejection),
     Offer(SnapshotMeta),
+    /// Another member needs a snapshot that includes this.
+    Want(u64),
     /// What the log says: it was asked to propose, or to name a position.
     Proposed(Batch),
     Asked(u64),
@@ -79,6 +90,7 @@ impl ReplicatedLog for Scripted {
         Ok(Self {
             status,
             refuse: None,
+            compacted: None,
         })
     }
 
@@ -132,10 +144,31 @@ impl ReplicatedLog for Scripted {
             } => {
                 out.push(Output::Fetch { from, snapshot });
             }
+            Input::Receive {
+                message: Order::Want(from),
+                ..
+            } => out.push(Output::Snapshot {
+                from: Position(from),
+            }),
+            Input::Promote { ticket, round, .. } => match round {
+                None => out.push(Output::Reject {
+                    ticket,
+                    why: Rejection::Unsupported,
+                }),
+                Some(round) => out.push(Output::Report(Report::Promoted {
+                    ticket,
+                    epoch: Epoch {
+                        round,
+                        ..Epoch::default()
+                    },
+                    missing: None,
+                })),
+            },
             Input::Propose { ticket, batch } => match self.refuse.take() {
                 Some(why) => out.push(Output::Reject { ticket, why }),
                 None => out.send(to, Order::Proposed(batch)),
             },
+            Input::Compact { upto, .. } => self.compacted = Some(upto),
             Input::Read { ticket } => out.send(to, Order::Asked(ticket.0)),
             Input::Fetched { snapshot } => {
                 self.status.committed = snapshot.position;
@@ -273,6 +306,13 @@ impl Bench {
     pub(crate) fn read(&mut self, ticket: u64) -> &mut Self {
         self.replica
             .read(Ticket(ticket), ReadLevel::Linearizable, &mut self.out);
+        self.turn()
+    }
+
+    pub(crate) fn promote(&mut self, ticket: u64, round: Option<u64>) -> &mut Self {
+        let order = (round, false);
+        self.replica
+            .promote(self.clock, Ticket(ticket), order, &mut self.out);
         self.turn()
     }
 

@@ -264,7 +264,10 @@ impl World {
                 let journal = &mut self.members[index].journal;
                 journal.retain(|mark, _| *mark >= below);
             }
-            Output::Persist { .. } | Output::Commit(_) => {}
+            Output::Snapshot { .. } | Output::Report(_) => {
+                unreachable!("Multi-Paxos asks for no snapshot and reports nothing")
+            }
+            Output::Persist { .. } | Output::Commit(_) | Output::Link(_) => {}
         }
     }
 

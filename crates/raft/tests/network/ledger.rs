@@ -67,7 +67,10 @@ impl Ledger {
                 | Output::Reject { .. }
                 | Output::Fetch { .. }
                 | Output::Install { .. }
-                | Output::Reclaim { .. } => {}
+                | Output::Reclaim { .. }
+                | Output::Link(_)
+                | Output::Snapshot { .. }
+                | Output::Report(_) => {}
             }
         }
         Self::check_own_term_commit(before, status, outputs);

@@ -322,7 +322,10 @@ impl World {
             }
             Output::Install { .. } => self.totals.installs += 1,
             Output::Reclaim { below } => self.reclaim(index, below),
-            Output::Persist { .. } | Output::Commit(_) => {}
+            Output::Snapshot { .. } | Output::Report(_) => {
+                unreachable!("Raft asks for no snapshot and reports nothing")
+            }
+            Output::Persist { .. } | Output::Commit(_) | Output::Link(_) => {}
         }
     }
 

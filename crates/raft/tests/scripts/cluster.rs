@@ -388,6 +388,9 @@ impl Cluster {
             }
             Output::Install { snapshot } => writeln!(page, "    install {}", Point::from(snapshot)),
             Output::Reclaim { below } => writeln!(page, "    reclaim below {below}"),
+            Output::Link(_) | Output::Snapshot { .. } | Output::Report(_) => {
+                unreachable!("Raft says no such thing")
+            }
         }
         .unwrap();
     }

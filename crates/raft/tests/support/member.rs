@@ -161,7 +161,10 @@ impl Member {
                 | Output::ReadReady { .. }
                 | Output::Reject { .. }
                 | Output::Fetch { .. }
-                | Output::Reclaim { .. } => {}
+                | Output::Reclaim { .. }
+                | Output::Link(_)
+                | Output::Snapshot { .. }
+                | Output::Report(_) => {}
             }
         }
         outputs
