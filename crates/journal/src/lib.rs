@@ -41,7 +41,6 @@
 mod batch;
 mod config;
 mod disk;
-mod durability;
 mod error;
 mod file_disk;
 mod format;
@@ -61,7 +60,7 @@ mod watermark;
 pub use batch::Entry;
 pub use config::{Identity, JournalConfig, SMALL_RECORD_BYTES};
 pub use disk::{Disk, DiskFile};
-pub use durability::{Durability, UnknownDurability};
+pub use quorate_core::{Durability, UnknownDurability};
 pub use error::JournalError;
 pub use file_disk::FileDisk;
 pub use inspect::{Inspection, Row, Stretch, inspect};
