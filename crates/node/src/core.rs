@@ -202,6 +202,23 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
                 // Who no longer waits does not want to know.
                 let _ = answer.send(Digest { applied, digest });
             }
+            Request::Direct { peer, direction } => {
+                self.step(clock, Event::Direct { peer, direction });
+            }
+            Request::Flows { answer } => {
+                // As above.
+                let _ = answer.send(self.replica.links());
+            }
+            Request::Promote {
+                round,
+                force,
+                answer,
+            } => {
+                let ticket = self.outlets.await_promotion(answer);
+                let order = (round, force);
+                self.replica
+                    .promote(clock, ticket, order, &mut self.scratch.effects);
+            }
         }
     }
 

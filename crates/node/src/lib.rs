@@ -106,5 +106,5 @@ mod writer;
 pub use config::{ConfigError, LinkConfig, NodeConfig, Pace};
 pub use error::{StartError, Stopped};
 pub use node::Node;
-pub use request::{Applied, Digest, ReadStamp};
+pub use request::{Applied, Digest, PromoteError, Promoted, ReadStamp};
 pub use status::{JournalStatus, Leadership, Load, NodeStatus};

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{Failure, NodeId, ReadLevel, StateMachine};
+use quorate_core::{Direction, Failure, NodeId, ReadLevel, StateMachine};
 use quorate_handoff::{BatchSender, Publisher, PushError};
 use quorate_transport::{Faults, LinkStatus, Transport};
 use tokio::sync::{oneshot, watch};
 
 use crate::error::Stopped;
-use crate::request::{Applied, Digest, ReadStamp, Request};
+use crate::request::{Applied, Digest, PromoteError, Promoted, ReadStamp, Request};
 use crate::status::{Leadership, NodeStatus};
 
 /// A running member of a replicated log, whichever log that is. Cheap to clone; when the last clone is dropped, the
@@ -115,6 +115,55 @@ impl<S: StateMachine> Node<S> {
         async move {
             pushed?;
             fate.await.map_err(|_| Failure::Stopped)
+        }
+    }
+
+    /// From now on bulk goes to `peer` in this way; none: to every peer. A log that knows only its own window takes no
+    /// notice.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`] or [`Failure::Stopped`]; then nothing has changed.
+    pub fn direct(&self, peer: Option<NodeId>, direction: Direction) -> Result<(), Failure> {
+        self.push(Request::Direct { peer, direction })
+    }
+
+    /// How bulk goes to each peer; empty for a log that knows only its own window.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`] or [`Failure::Stopped`].
+    pub fn flows(
+        &self,
+    ) -> impl Future<Output = Result<Vec<quorate_core::LinkStatus>, Failure>> + Send + use<S> {
+        let (answer, fate) = oneshot::channel();
+        let pushed = self.push(Request::Flows { answer });
+        async move {
+            pushed?;
+            fate.await.map_err(|_| Failure::Stopped)
+        }
+    }
+
+    /// Asks this member to lead, for logs whose leader is appointed: `round` is the number of the appointment, above all
+    /// before it, or none for the next that is free. With `force` the other members are not asked whether they have more.
+    ///
+    /// # Errors
+    /// [`PromoteError`].
+    pub fn promote(
+        &self,
+        round: Option<u64>,
+        force: bool,
+    ) -> impl Future<Output = Result<Promoted, PromoteError>> + Send + use<S> {
+        let (answer, fate) = oneshot::channel();
+        let pushed = self.push(Request::Promote {
+            round,
+            force,
+            answer,
+        });
+        async move {
+            match pushed {
+                Ok(()) => fate.await.unwrap_or(Err(PromoteError::Stopped)),
+                Err(Failure::Stopped) => Err(PromoteError::Stopped),
+                Err(_) => Err(PromoteError::Overloaded),
+            }
         }
     }
 

@@ -1,15 +1,15 @@
 //! Where effects go: the journal, the links, the snapshots, the clients. Nothing here waits.
 
 use quorate_core::{
-    Effect, Event, Incarnation, Life, Message, NodeId, Parcel, Replica, ReplicatedLog,
-    StateMachine, encode,
+    Effect, Event, Incarnation, Life, Message, NodeId, Parcel, Replica, ReplicatedLog, Report,
+    StateMachine, Ticket, encode,
 };
 use quorate_transport::{Frame, Lane, Transport};
 
 use crate::archive::{Archive, Crowded, Task};
 use crate::door::Hall;
 use crate::ledger::Ledger;
-use crate::request::{Applied, ReadStamp, Waiter};
+use crate::request::{Applied, PromoteAnswer, PromoteError, Promoted, ReadStamp, Waiter};
 use crate::status::{Load, NodeStatus};
 use crate::waiting::Waiting;
 
@@ -25,6 +25,17 @@ pub(crate) struct Outlets<S: StateMachine> {
     pub(crate) lost: Lost,
     /// How often a link took another direction since the start.
     pub(crate) link_changes: u64,
+    /// Who waits for this member to lead, under the number of the request; the newest only.
+    pub(crate) promotion: Option<(Ticket, PromoteAnswer)>,
+    /// Entries that this member had carried out and that were lost.
+    pub(crate) losses: Losses,
+}
+
+/// Entries carried out here that the present leader does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Losses {
+    known: u64,
+    uncounted: u64,
 }
 
 /// Who this is.
@@ -57,7 +68,7 @@ impl<S: StateMachine> Outlets<S> {
                 self.link_changes += 1;
                 tracing::info!(link = %event, "link changed");
             }
-            Effect::Report(report) => tracing::warn!(?report, "the log reports"),
+            Effect::Report(report) => self.on_report(report),
             Effect::Reply { ticket, at, reply } => {
                 if let Some(Waiter::Write(answer)) = self.waiting.take(ticket) {
                     // A client that no longer waits does not want to know.
@@ -85,6 +96,40 @@ impl<S: StateMachine> Outlets<S> {
             | Effect::Load { .. } => return self.archive(effect),
         }
         None
+    }
+
+    /// Takes in who waits for this member to lead, and names the request.
+    pub(crate) fn await_promotion(&mut self, answer: PromoteAnswer) -> Ticket {
+        let last = self.promotion.take();
+        let number = last.as_ref().map_or(0, |(ticket, _)| ticket.0) + 1;
+        if let Some((_, waiting)) = last {
+            // Who no longer waits does not want to know; likewise below.
+            let _ = waiting.send(Err(PromoteError::Replaced));
+        }
+        self.promotion = Some((Ticket(number), answer));
+        Ticket(number)
+    }
+
+    fn on_report(&mut self, report: Report) {
+        tracing::warn!(?report, "the log reports");
+        let (ticket, answer) = match report {
+            Report::Promoted {
+                ticket,
+                epoch,
+                missing,
+            } => (ticket, Ok(Promoted { epoch, missing })),
+            Report::NotPromoted { ticket, why } => (ticket, Err(why.into())),
+            Report::Lost { .. } => {
+                match report.lost() {
+                    Some(count) => self.losses.known += count,
+                    None => self.losses.uncounted += 1,
+                }
+                return;
+            }
+        };
+        if let Some((_, waiting)) = self.promotion.take_if(|(waiting, _)| *waiting == ticket) {
+            let _ = waiting.send(answer);
+        }
     }
 
     /// Hands a snapshot's matter to the thread that sees to them.
@@ -194,6 +239,7 @@ impl<S: StateMachine> Outlets<S> {
             },
             leader_changes: 0,
             link_changes: self.link_changes,
+            entries_lost: (self.losses.uncounted == 0).then_some(self.losses.known),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What clients ask of a member, on its way from their handle to the core.
 
 use bytes::Bytes;
-use quorate_core::{Failure, Position, ReadLevel, StateMachine};
+use quorate_core::{
+    Direction, Epoch, Failure, LinkStatus, NodeId, Position, ReadLevel, Rejection, StateMachine,
+};
 use tokio::sync::oneshot;
 
 /// A command that was applied.
@@ -31,6 +33,35 @@ pub struct Digest {
     pub digest: u64,
 }
 
+/// A member that was promoted: it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promoted {
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// How many entries the former leader is known to have had that this member has not; none: not known.
+    pub missing: Option<u64>,
+}
+
+/// Why a member does not lead although it was asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PromoteError {
+    /// The log refuses: it elects its leaders, or this member is not fit.
+    #[error(transparent)]
+    Refused(#[from] Rejection),
+    /// Another request to lead came while this one waited.
+    #[error("another request to lead came meanwhile")]
+    Replaced,
+    /// The member's queue is full.
+    #[error("overloaded")]
+    Overloaded,
+    /// The member has stopped; whether it was promoted before is not known.
+    #[error("the member has stopped")]
+    Stopped,
+}
+
+/// Where the answer to a request to lead is awaited.
+pub(crate) type PromoteAnswer = oneshot::Sender<Result<Promoted, PromoteError>>;
+
 /// A read to be run on the state, or to be told why it cannot be.
 pub(crate) type Query<S> = Box<dyn FnOnce(Result<(&S, ReadStamp), Failure>) + Send>;
 
@@ -51,6 +82,18 @@ pub(crate) enum Request<S: StateMachine> {
     Digest {
         answer: oneshot::Sender<Digest>,
     },
+    Direct {
+        peer: Option<NodeId>,
+        direction: Direction,
+    },
+    Flows {
+        answer: oneshot::Sender<Vec<LinkStatus>>,
+    },
+    Promote {
+        round: Option<u64>,
+        force: bool,
+        answer: PromoteAnswer,
+    },
 }
 
 impl<S: StateMachine> Request<S> {
@@ -63,7 +106,10 @@ impl<S: StateMachine> Request<S> {
             + match self {
                 Self::Write { command, .. } => command.len(),
                 Self::Read { query, .. } => size_of_val(&**query),
-                Self::Digest { .. } => 0,
+                Self::Digest { .. }
+                | Self::Direct { .. }
+                | Self::Flows { .. }
+                | Self::Promote { .. } => 0,
             }
     }
 
@@ -73,7 +119,10 @@ impl<S: StateMachine> Request<S> {
             Self::Write { answer, .. } => fail(answer, failure),
             Self::Read { query, .. } => query(Err(failure)),
             // Who waits learns it from the dropped sender.
-            Self::Digest { .. } => {}
+            Self::Digest { .. }
+            | Self::Direct { .. }
+            | Self::Flows { .. }
+            | Self::Promote { .. } => {}
         }
     }
 }

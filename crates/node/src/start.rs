@@ -21,7 +21,7 @@ use crate::error::{StartError, Stopped};
 use crate::inputs::{Durable, Inputs, Notice, StopSignal};
 use crate::ledger::Ledger;
 use crate::node::{Handle, Node, Refusal};
-use crate::outlets::{Lost, Name, Outlets};
+use crate::outlets::{Losses, Lost, Name, Outlets};
 use crate::recovery::{Recovered, Seed, fresh_incarnation, recover};
 use crate::status::Board;
 use crate::waiting::Waiting;
@@ -178,6 +178,8 @@ where
         frames: Vec::new(),
         lost: Lost::default(),
         link_changes: 0,
+        promotion: None,
+        losses: Losses::default(),
     };
     let board = Board::new(outlets.status(&recovered.replica, &peers, false));
     let (ended, end) = watch::channel(None);

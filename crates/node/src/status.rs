@@ -34,6 +34,9 @@ pub struct NodeStatus {
     pub leader_changes: u64,
     /// How often a link to a peer took another direction since the start.
     pub link_changes: u64,
+    /// Entries that this member had carried out and that were lost since the start, because a leader was promoted that
+    /// did not have them; none: some, but their number is not known.
+    pub entries_lost: Option<u64>,
 }
 
 /// What a member knows of its journal.

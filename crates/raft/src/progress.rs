@@ -77,8 +77,9 @@ impl Tap {
     pub(crate) fn grant(&mut self, credit: Credit) {
         *self = match (credit, *self) {
             (Credit::Open, _) => Self::Open,
-            (Credit::Only(bytes), _) => Self::Metered(clamped(bytes)),
-            (Credit::More(bytes), Self::Open) => Self::Metered(clamped(bytes)),
+            (Credit::Only(bytes), _) | (Credit::More(bytes), Self::Open) => {
+                Self::Metered(clamped(bytes))
+            }
             (Credit::More(bytes), Self::Metered(left)) => {
                 Self::Metered(left.saturating_add(clamped(bytes)))
             }

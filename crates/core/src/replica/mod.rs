@@ -24,6 +24,7 @@ mod snapshots;
 mod writes;
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::fmt::{self, Debug};
 
 use bytes::Bytes;
@@ -40,7 +41,7 @@ use self::reads::Reads;
 use self::snapshots::{Fetch, Snapshots};
 use self::writes::{Writes, earlier};
 use crate::{
-    Batch, Epoch, Input, Instant, Label, NodeId, Outbox, Output, Position, Rejection,
+    Batch, Epoch, Input, Instant, Label, LinkStatus, NodeId, Outbox, Output, Position, Rejection,
     ReplicatedLog, Report, RoleKind, SnapshotMeta, StateMachine, Status, Ticket,
 };
 
@@ -135,6 +136,11 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         } else if let Err(failure) = self.reads.submit(ticket) {
             out.push(Effect::Fail { ticket, failure });
         }
+    }
+
+    /// How the log sends to each peer, where something other than its own window decides that.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        self.log.links()
     }
 
     /// An operator wants this member to lead, see [`Input::Promote`]; the answer is one [`Report::Promoted`] or
