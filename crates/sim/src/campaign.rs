@@ -27,6 +27,13 @@ pub const RARE: &[&str] = &[
     "power was lost in a recovery",
 ];
 
+/// Rare states that logs reach whose positions are decided one by one; for [`Protocol::rare`].
+pub const ACCEPTED_AGAIN: &str = "a position was accepted again in a later epoch";
+/// See [`ACCEPTED_AGAIN`].
+pub const ACCEPTED_BEHIND_A_HOLE: &str = "a position was accepted behind a hole";
+/// See [`ACCEPTED_AGAIN`].
+pub const CHOSEN_BEHIND_A_HOLE: &str = "a position was chosen behind a hole";
+
 /// Which seeds, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Campaign {

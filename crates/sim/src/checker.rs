@@ -1,18 +1,24 @@
 //! What must be true after every event, judged by what the simulator sees: disks, messages, commits, applied
 //! commands, states. Nothing here asks the code that it checks; only the vocabulary (ids, batches) is shared.
 
-mod commits;
+mod applied;
+mod choices;
 mod disks;
 mod states;
+mod value;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use quorate_core::{Batch, Committed, Epoch, Mark, NodeId, Position, RoleKind, Status};
+use quorate_core::{Committed, Epoch, Mark, Position, RoleKind, Status};
 
-use crate::{Claim, Remembered};
-use commits::Commits;
-use disks::DiskView;
+use crate::{Claim, Remembered, Rules};
+use applied::Applied;
+use choices::Choices;
+use disks::{DiskView, Said};
 use states::States;
+
+pub(crate) use value::{fingerprint, stir};
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,23 +48,22 @@ pub(crate) type Verdict = Result<(), Violation>;
 
 /// All checkers of one run.
 pub(crate) struct Checkers {
+    rules: Rules,
     disks: Vec<DiskView>,
-    commits: Commits,
+    choices: Choices,
+    applied: Applied,
     states: States,
-    /// Leaders are elected, complete, and commit what is their own.
-    elected: bool,
 }
 
 impl Checkers {
-    pub(crate) fn new(members: &[NodeId], elected: bool) -> Self {
+    pub(crate) fn new(members: usize, rules: Rules) -> Self {
+        let disk = |host| DiskView::new(host, rules.chained);
         Self {
-            disks: members
-                .iter()
-                .map(|member| DiskView::new(*member))
-                .collect(),
-            commits: Commits::new(members.len()),
-            states: States::new(members.len()),
-            elected,
+            rules,
+            disks: (0..members).map(disk).collect(),
+            choices: Choices::new(rules),
+            applied: Applied::default(),
+            states: States::new(members),
         }
     }
 
@@ -70,16 +75,20 @@ impl Checkers {
         payload: u64,
         said: Vec<Remembered>,
     ) -> Verdict {
-        let said: Vec<disks::Said> = said.into_iter().map(disks::Said::from).collect();
-        for entries in &said {
-            self.commits.on_entries(entries)?;
+        let said: Vec<Said> = said.into_iter().map(Said::from).collect();
+        for said in &said {
+            match said {
+                Said::Accepted { first, values, .. } => self.choices.on_proposed(*first, values)?,
+                Said::Chosen { upto } => self.is_chosen(host, *upto)?,
+                Said::Promise { .. } | Said::Base { .. } => {}
+            }
         }
         self.disks[host].on_persist(mark, payload, said)
     }
 
     /// The disk says that everything up to `upto` is synced.
     pub(crate) fn on_synced(&mut self, host: usize, upto: Mark) -> Verdict {
-        self.disks[host].on_synced(upto)
+        self.disks[host].on_synced(upto, &mut self.choices)
     }
 
     /// The journal may remove what lies below `below`.
@@ -101,38 +110,65 @@ impl Checkers {
     ) -> Verdict {
         self.states.on_restart(host);
         let records = records.into_iter().map(|(mark, payload, said)| {
-            (
-                mark,
-                payload,
-                said.into_iter().map(disks::Said::from).collect(),
-            )
+            (mark, payload, said.into_iter().map(Said::from).collect())
         });
-        self.disks[host].on_recovered(snapshot, records.collect())
+        self.disks[host].on_recovered(snapshot, records.collect(), &mut self.choices)
     }
 
     /// A message leaves.
     pub(crate) fn on_claims(&mut self, host: usize, claims: &[Claim]) -> Verdict {
         for claim in claims {
             self.disks[host].judge(claim)?;
-            if let Claim::Leads(epoch) = claim {
-                self.on_leader(host, *epoch)?;
+            match claim {
+                Claim::Leads(epoch) => self.on_leader(host, *epoch)?,
+                Claim::Seeks(epoch) => self.states.on_candidate(host, *epoch)?,
+                Claim::Chosen { upto } => self.is_chosen(host, *upto)?,
+                Claim::Proposes { first, runs } => {
+                    let values: Vec<_> = value::held(runs).collect();
+                    self.choices.on_proposed(*first, &values)?;
+                }
+                Claim::Epoch(_)
+                | Claim::Vote { .. }
+                | Claim::Holds { .. }
+                | Claim::Accepted { .. }
+                | Claim::Tells { .. }
+                | Claim::Covers { .. } => {}
             }
         }
         Ok(())
     }
 
-    /// Who leads was elected by a quorum whose votes are on disk, and has all that is chosen.
+    /// Who says that something is chosen has seen it being so.
+    fn is_chosen(&self, host: usize, upto: Position) -> Verdict {
+        if upto <= self.choices.committed() {
+            return Ok(());
+        }
+        let what = format!(
+            "member {} says that all up to {upto} is chosen, known is {}",
+            host + 1,
+            self.choices.committed()
+        );
+        Err(Violation::new(
+            "what is said to be chosen is (D3, R8, P8)",
+            what,
+        ))
+    }
+
+    /// Who leads was elected by enough members whose votes are on disk; in a chained log it has all that is chosen.
     fn on_leader(&mut self, host: usize, epoch: Epoch) -> Verdict {
-        if !self.states.on_leader(host, epoch)? || !self.elected {
+        if !self.states.on_leader(host, epoch)? {
             return Ok(());
         }
         let votes = self.disks.iter().filter(|disk| disk.voted(epoch, host));
         let votes = votes.count();
-        if 2 * votes <= self.disks.len() {
+        if votes < self.rules.electing {
             let what = format!("member {} leads {epoch} by {votes} votes on disk", host + 1);
-            return Err(Violation::new("a quorum elects (R1, B6)", what));
+            return Err(Violation::new("a quorum elects (R1, B6, P4)", what));
         }
-        match self.commits.last_before(epoch) {
+        if !self.rules.chained {
+            return Ok(());
+        }
+        match self.choices.last_before(epoch) {
             Some((at, value)) if !self.disks[host].will_have(at, value) => {
                 let what = format!(
                     "member {} leads {epoch} without what is chosen at {at}",
@@ -146,11 +182,12 @@ impl Checkers {
 
     /// A member that is in the epoch `now` says that this is chosen.
     pub(crate) fn on_commit(&mut self, host: usize, now: Epoch, run: &Committed) -> Verdict {
-        self.commits.on_commit(host, run, now, &self.disks)
+        self.choices.on_commit(host, run, now, &self.disks)
     }
 
     pub(crate) fn on_applied(&mut self, host: usize, at: Position, command: u64) -> Verdict {
-        self.commits.on_applied(host, at, command)
+        let chosen = self.choices.committed();
+        self.applied.on_applied(host, (at, command), chosen)
     }
 
     /// What a member shows after a step, in which it may have `committed` something.
@@ -163,7 +200,8 @@ impl Checkers {
         } = shown.status;
         if role == RoleKind::Leader {
             self.on_leader(host, epoch)?;
-            if committed && self.elected && self.commits.epoch_at(upto) != Some(epoch) {
+            let own = self.choices.epoch_at(upto) == Some(epoch);
+            if committed && self.rules.chained && !own {
                 let what = format!("member {} leads {epoch} and commits {upto}", host + 1);
                 return Err(Violation::new(
                     "counting commits only what is of this term (R6, B8)",
@@ -176,7 +214,13 @@ impl Checkers {
 
     /// How many positions are known to be chosen.
     pub(crate) fn committed(&self) -> u64 {
-        self.commits.len()
+        self.choices.committed().0
+    }
+
+    /// The rare states that were seen.
+    pub(crate) fn marks(&self) -> BTreeSet<&'static str> {
+        let disks = self.disks.iter().flat_map(|disk| &disk.marks);
+        disks.chain(&self.choices.marks).copied().collect()
     }
 }
 
@@ -187,51 +231,6 @@ pub(crate) struct Shown {
     pub(crate) applied: Position,
     pub(crate) snapshot: Position,
     pub(crate) digest: u64,
-}
-
-/// What stands at one position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Value {
-    epoch: Epoch,
-    print: u64,
-}
-
-/// The values of a batch, one a position.
-fn values(epoch: Epoch, batch: &Batch) -> impl Iterator<Item = Value> + '_ {
-    let label = batch.label();
-    let seed = [
-        label.origin.0,
-        label.life.0,
-        label.time.0,
-        u64::from(batch.is_noop()),
-    ]
-    .into_iter()
-    .fold(1, stir);
-    let noop = batch.is_noop().then_some(Value { epoch, print: seed });
-    let commands = batch.commands().map(move |(sequence, command)| Value {
-        epoch,
-        print: fingerprint(stir(seed, sequence), command),
-    });
-    noop.into_iter().chain(commands)
-}
-
-/// A fingerprint of bytes, for comparison only.
-pub(crate) fn fingerprint(seed: u64, bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let print = words
-        .iter()
-        .fold(stir(seed, bytes.len() as u64), |print, word| {
-            stir(print, u64::from_le_bytes(*word))
-        });
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    stir(print, u64::from_le_bytes(last))
-}
-
-/// One round of a mixing function.
-pub(crate) const fn stir(print: u64, word: u64) -> u64 {
-    let mixed = (print ^ word).wrapping_mul(0x9fb2_1c65_1e98_df25);
-    mixed ^ (mixed >> 29)
 }
 
 #[cfg(test)]

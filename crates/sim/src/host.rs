@@ -60,6 +60,8 @@ pub(crate) struct Process<L: ReplicatedLog, S: StateMachine> {
     pub(crate) incoming: Option<Incoming<SimDisk>>,
     /// What is committed and not applied waits for its turn.
     pub(crate) applying: bool,
+    /// It has committed something in this turn.
+    pub(crate) committed: bool,
 }
 
 /// A snapshot to be written.

@@ -15,7 +15,7 @@
 //!
 //! # Your own state machine, your own log
 //! Implement [`Workload`] for what is replicated and asked, [`Protocol`] for a log. Both are small; the built-in workload
-//! is [`Ledger`], and `examples/sim/raft.rs` is the protocol that the simulator's command line runs.
+//! is [`Ledger`], and the files in `examples/sim` are the protocols that the simulator's command line runs.
 //!
 //! # A run
 //! ```text
@@ -51,13 +51,15 @@ mod workload;
 mod world;
 
 pub use agenda::Moment;
-pub use campaign::{Campaign, RARE, Summary};
+pub use campaign::{
+    ACCEPTED_AGAIN, ACCEPTED_BEHIND_A_HOLE, CHOSEN_BEHIND_A_HOLE, Campaign, RARE, Summary,
+};
 pub use checker::Violation;
 pub use diagram::space_time;
 pub use disk::{Rot, Survival};
 pub use ledger::{Entry, Key, Ledger, LedgerMachine, LedgerReply, LedgerSnapshot, Seen};
 pub use plan::{Around, Blow, Clients, Fault, MEMBERS_MAX, NetworkMix, Options, Plan, Planned};
-pub use protocol::{Claim, Limits, Member, Protocol, Remembered};
+pub use protocol::{Claim, Cluster, Limits, Member, Protocol, Remembered, Rules, Run};
 pub use run::{Report, run};
 pub use shrink::shrink;
 pub use trace::Line;

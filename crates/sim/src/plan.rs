@@ -6,8 +6,10 @@ mod strikes;
 use std::fmt;
 use std::time::Duration;
 
+use quorate_core::NodeId;
+
 use crate::disk::Survival;
-use crate::{Limits, Moment, Rot};
+use crate::{Cluster, Limits, Moment, Rot};
 
 pub use draw::Options;
 
@@ -272,6 +274,17 @@ impl Plan {
         Self {
             faults: faults.collect(),
             ..self.clone()
+        }
+    }
+
+    /// What its members have in common.
+    pub(crate) fn cluster(&self) -> Cluster {
+        let majority = self.members / 2 + 1;
+        Cluster {
+            members: (1..=self.members as u64).map(NodeId).collect(),
+            seed: self.seed,
+            left: (self.core.count_ones() as usize).max(majority),
+            limits: self.limits,
         }
     }
 

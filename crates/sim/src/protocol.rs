@@ -1,4 +1,8 @@
 //! What the simulator has to know of a protocol: how to configure it, and what its records and messages say.
+//!
+//! The checkers' terms fit logs of two shapes. In a *chained* log an entry keeps the epoch in which it was proposed, and
+//! an append replaces whatever stood behind it (Raft). In the other shape each position is decided by itself: it
+//! may be accepted again in a later epoch, in any order, with holes between (Multi-Paxos). [`Rules`] says which it is.
 
 use std::time::Duration;
 
@@ -9,11 +13,17 @@ pub trait Protocol {
     /// The log.
     type Log: ReplicatedLog;
 
+    /// What has to be remembered of a run to recognise its rare states; `()` if nothing has.
+    type Notes: Default;
+
     /// Its name in reports and on command lines.
     fn name(&self) -> &'static str;
 
     /// The config of one member.
     fn config(&self, member: &Member) -> <Self::Log as ReplicatedLog>::Config;
+
+    /// What holds for this log beyond what holds for every log. The same for all members of a cluster.
+    fn rules(&self, cluster: &Cluster) -> Rules;
 
     /// What a record says, in the checkers' terms.
     fn remembered(&self, record: &<Self::Log as ReplicatedLog>::Record) -> Vec<Remembered>;
@@ -26,14 +36,24 @@ pub trait Protocol {
         message: &<Self::Log as ReplicatedLog>::Message,
     ) -> Vec<Claim>;
 
-    /// Whether leaders are elected by votes on disks, have all that is chosen from the start, and commit by counting only
-    /// what they proposed themselves, as in Raft. Then that is checked too.
-    fn has_elected_leaders(&self) -> bool {
-        false
+    /// The rare state that this message shows to have been reached, if it does: one of [`rare`](Self::rare).
+    fn mark_message(
+        &self,
+        _notes: &mut Self::Notes,
+        _from: NodeId,
+        _to: NodeId,
+        _message: &<Self::Log as ReplicatedLog>::Message,
+    ) -> Option<&'static str> {
+        None
     }
 
-    /// The rare state that this message shows to have been reached, if it does: one of [`rare`](Self::rare).
-    fn mark(&self, _message: &<Self::Log as ReplicatedLog>::Message) -> Option<&'static str> {
+    /// The rare state that this record of a member shows to have been reached, if it does.
+    fn mark_record(
+        &self,
+        _notes: &mut Self::Notes,
+        _member: NodeId,
+        _record: &<Self::Log as ReplicatedLog>::Record,
+    ) -> Option<&'static str> {
         None
     }
 
@@ -46,17 +66,53 @@ pub trait Protocol {
     fn describe(&self, message: &<Self::Log as ReplicatedLog>::Message) -> String;
 }
 
+/// What holds for one log and not for every log; the checkers hold it to that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How many disks hold a vote for a leader before it leads.
+    pub electing: usize,
+    /// How many disks hold a value, accepted in one epoch, before it is chosen.
+    pub choosing: usize,
+    /// Entries keep their epochs, and two logs that have one in common are equal up to it; a leader has all that is
+    /// chosen from the start, and commits by counting only what it proposed itself (Raft 5.3, 5.4). Otherwise each
+    /// position is decided by itself, in the promised epoch and no other, and chosen as soon as enough disks have
+    /// accepted one value there in one epoch (Paxos Made Simple 2.2).
+    pub chained: bool,
+}
+
+impl Rules {
+    /// Majorities elect and choose.
+    pub const fn majorities(members: usize, chained: bool) -> Self {
+        Self {
+            electing: members / 2 + 1,
+            choosing: members / 2 + 1,
+            chained,
+        }
+    }
+}
+
+/// What all members of a run have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// All members.
+    pub members: Vec<NodeId>,
+    /// The run's own number: what is drawn from it is the same for all members, in all their lives.
+    pub seed: u64,
+    /// So many members are left in the end at the least, and have to be enough to elect and to choose.
+    pub left: usize,
+    /// Their limits.
+    pub limits: Limits,
+}
+
 /// One member, as drawn for a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its name.
     pub id: NodeId,
-    /// All members, itself among them.
-    pub members: Vec<NodeId>,
     /// Where its randomness comes from; the same for all if timers are to be in step.
     pub seed: u64,
-    /// Its limits.
-    pub limits: Limits,
+    /// What it shares with the others.
+    pub cluster: Cluster,
 }
 
 /// The limits and timeouts drawn for a run: small enough to be reached.
@@ -80,6 +136,17 @@ pub struct Limits {
     pub reads: usize,
 }
 
+/// Consecutive positions with what was accepted there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The epoch in which it was accepted. A chained log accepts an entry in the epoch in which it was proposed.
+    pub accepted: Epoch,
+    /// The epoch in which it was first proposed: what [`Committed`](quorate_core::Committed) names.
+    pub born: Epoch,
+    /// The commands, one a position.
+    pub batch: Batch,
+}
+
 /// What a record makes its member remember.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remembered {
@@ -90,12 +157,19 @@ pub enum Remembered {
         /// Who has its vote.
         vote: Option<NodeId>,
     },
-    /// These entries follow `after`; what was behind it is gone.
-    Entries {
-        /// The position before the first.
-        after: Position,
-        /// Consecutive batches with the epochs in which they were proposed.
-        runs: Vec<(Epoch, Batch)>,
+    /// These positions hold these values, whatever they held before.
+    Accepted {
+        /// The position of the first value.
+        first: Position,
+        /// The values, position after position.
+        runs: Vec<Run>,
+        /// Whether what was behind them is gone.
+        cuts: bool,
+    },
+    /// Everything up to here was known to be chosen, and is held.
+    Chosen {
+        /// The last position.
+        upto: Position,
     },
     /// Everything up to here is covered by a snapshot.
     Base {
@@ -118,11 +192,48 @@ pub enum Claim {
         /// For whom.
         vote: NodeId,
     },
-    /// Its sender has everything up to here on disk.
+    /// Its sender has something at every position up to here on disk.
     Holds {
         /// The last position.
         upto: Position,
     },
+    /// Its sender has accepted every position of `first..end` in this very epoch, on disk.
+    Accepted {
+        /// The epoch.
+        epoch: Epoch,
+        /// The first position.
+        first: Position,
+        /// The one behind the last.
+        end: Position,
+    },
+    /// This is what its sender's disk holds from `first` on, and nothing else.
+    Tells {
+        /// The first position that it speaks of.
+        first: Position,
+        /// The one behind the last; none: it speaks of all that follow.
+        end: Option<Position>,
+        /// What is held there; what is not named holds nothing.
+        runs: Vec<(Position, Run)>,
+    },
+    /// A snapshot of everything up to here is on its sender's disk.
+    Covers {
+        /// The last position.
+        upto: Position,
+    },
+    /// Everything up to here is chosen.
+    Chosen {
+        /// The last position.
+        upto: Position,
+    },
+    /// Its sender seeks to lead this epoch.
+    Seeks(Epoch),
     /// Its sender leads this epoch.
     Leads(Epoch),
+    /// Its sender proposes these values, each in the epoch in which it is to be accepted.
+    Proposes {
+        /// The position of the first value.
+        first: Position,
+        /// The values, position after position.
+        runs: Vec<Run>,
+    },
 }

@@ -50,8 +50,8 @@ pub fn run<P: Protocol, W: Workload>(
             let (trace, verdict) = world.judge();
             (trace, verdict.err())
         }
-        Ok(Err(violation)) => (world.trace, Some(violation)),
-        Err(panic) => (world.trace, Some(panicked(panic.as_ref()))),
+        Ok(Err(violation)) => (world.finish(), Some(violation)),
+        Err(panic) => (world.finish(), Some(panicked(panic.as_ref()))),
     };
     let (hash, lines, marks) = trace.finish();
     Report {

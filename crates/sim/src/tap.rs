@@ -6,8 +6,8 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use quorate_core::{
-    At, Committed, Input, Instant, MalformedSnapshot, Memory, NodeId, Outbox, Output, Position,
-    ReplicatedLog, RestoreError, StateMachine, Status, Timestamp,
+    At, Batch, Committed, Epoch, Input, Instant, LinkStatus, MalformedSnapshot, Memory, NodeId,
+    Outbox, Output, Position, ReplicatedLog, RestoreError, StateMachine, Status, Timestamp,
 };
 
 use crate::checker::fingerprint;
@@ -62,6 +62,18 @@ impl<L: ReplicatedLog> ReplicatedLog for TappedLog<L> {
 
     fn members(&self) -> Vec<NodeId> {
         self.log.members()
+    }
+
+    fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {
+        self.log.chosen(at, bytes_max)
+    }
+
+    fn held(&self, at: Position, bytes_max: u64) -> Option<(Epoch, Batch)> {
+        self.log.held(at, bytes_max)
+    }
+
+    fn links(&self) -> Vec<LinkStatus> {
+        self.log.links()
     }
 }
 

@@ -22,7 +22,7 @@ use crate::host::{Errand, Host, Process};
 use crate::network::Network;
 use crate::tap::{TappedLog, TappedMachine};
 use crate::trace::Trace;
-use crate::{Moment, Plan, Protocol, Workload};
+use crate::{Cluster, Moment, Plan, Protocol, Workload};
 
 use phases::Phase;
 
@@ -46,6 +46,10 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
     network: Network,
     crowd: Crowd<'a, W>,
     checkers: Checkers,
+    /// What the members have in common.
+    cluster: Cluster,
+    /// What the protocol noted to recognise rare states.
+    notes: P::Notes,
     pub(crate) trace: Trace,
     /// What of the unsynced survives the next loss of power of each.
     survival: Vec<Survival>,
@@ -109,7 +113,7 @@ enum Own<M> {
 impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
     pub(crate) fn new(protocol: &'a P, workload: &'a W, plan: &'a Plan, readable: bool) -> Self {
         let mut rng = Rng::new(plan.seed);
-        let ids: Vec<NodeId> = (1..=plan.members as u64).map(NodeId).collect();
+        let cluster = plan.cluster();
         let mut host = |_| {
             let disk = SimDisk::new(rng.fork());
             disk.short_reads(plan.around.short_reads);
@@ -129,7 +133,9 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             hosts,
             network: Network::new(plan.network, rng.fork()),
             crowd: Crowd::new(workload, plan.clients, rng.fork(), everybody),
-            checkers: Checkers::new(&ids, protocol.has_elected_leaders()),
+            checkers: Checkers::new(plan.members, protocol.rules(&cluster)),
+            cluster,
+            notes: P::Notes::default(),
             trace: Trace::new(readable),
             survival: vec![Survival::Sectors; plan.members],
             rng,
@@ -318,8 +324,19 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
         (self.now, self.checkers.committed(), self.crowd.count())
     }
 
+    /// What was seen.
+    pub(crate) fn finish(mut self) -> Trace {
+        for mark in self.checkers.marks() {
+            self.trace.mark(mark);
+        }
+        self.trace
+    }
+
     /// What the clients have to say about it all.
-    pub(crate) fn judge(self) -> (Trace, Verdict) {
+    pub(crate) fn judge(mut self) -> (Trace, Verdict) {
+        for mark in self.checkers.marks() {
+            self.trace.mark(mark);
+        }
         let workload = self.crowd.workload;
         let verdict = workload.judge(&self.crowd.history());
         (

@@ -5,6 +5,7 @@
 //! cargo run --release -p quorate-sim --example sim -- --replay 42 --trace
 //! ```
 
+mod paxos;
 mod raft;
 
 use std::io::IsTerminal;
@@ -72,12 +73,15 @@ struct Arguments {
 enum Log {
     /// Raft.
     Raft,
+    /// Multi-Paxos.
+    Paxos,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.log {
         Log::Raft => start(&arguments, &raft::RaftProtocol),
+        Log::Paxos => start(&arguments, &paxos::PaxosProtocol),
     }
 }
 

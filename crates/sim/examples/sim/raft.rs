@@ -2,7 +2,7 @@
 
 use quorate_core::{Limit, NodeId};
 use quorate_raft::{Message, Raft, RaftConfig, Record};
-use quorate_sim::{Claim, Member, Protocol, Remembered};
+use quorate_sim::{Claim, Cluster, Member, Protocol, Remembered, Rules, Run};
 
 /// Raft with the limits drawn for a run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,13 +10,14 @@ pub(crate) struct RaftProtocol;
 
 impl Protocol for RaftProtocol {
     type Log = Raft;
+    type Notes = ();
 
     fn name(&self) -> &'static str {
         "raft"
     }
 
     fn config(&self, member: &Member) -> RaftConfig {
-        let limits = &member.limits;
+        let limits = &member.cluster.limits;
         RaftConfig {
             election_timeout: limits.election_timeout,
             heartbeat_interval: limits.heartbeat_interval,
@@ -29,8 +30,12 @@ impl Protocol for RaftProtocol {
             log_bytes_max: limits.log_bytes,
             reads_max: limits.reads,
             seed: member.seed,
-            ..RaftConfig::new(member.id, &member.members)
+            ..RaftConfig::new(member.id, &member.cluster.members)
         }
+    }
+
+    fn rules(&self, cluster: &Cluster) -> Rules {
+        Rules::majorities(cluster.members.len(), true)
     }
 
     fn remembered(&self, record: &Record) -> Vec<Remembered> {
@@ -40,12 +45,17 @@ impl Protocol for RaftProtocol {
         };
         match record {
             Record::Vote { term, voted_for } => vec![promise(*term, *voted_for)],
-            Record::Append { prev, runs } => vec![Remembered::Entries {
-                after: prev.position,
+            Record::Append { prev, runs } => vec![Remembered::Accepted {
+                first: prev.position.next(),
                 runs: runs
                     .iter()
-                    .map(|run| (run.term.epoch(), run.batch.clone()))
+                    .map(|run| Run {
+                        accepted: run.term.epoch(),
+                        born: run.term.epoch(),
+                        batch: run.batch.clone(),
+                    })
                     .collect(),
+                cuts: true,
             }],
             Record::Compacted {
                 term,
@@ -74,31 +84,43 @@ impl Protocol for RaftProtocol {
 
     fn claims(&self, from: NodeId, to: NodeId, message: &Message) -> Vec<Claim> {
         let epoch = message.term().epoch();
-        let claim = match message {
+        let claims = |more: &[Claim]| [&[Claim::Epoch(epoch)], more].concat();
+        match message {
             // Answers to a pre-vote and to what is stale promise nothing but their term.
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::VoteReply { granted: false, .. }
             | Message::Rejected { .. }
-            | Message::NewTerm { .. } => return vec![Claim::Epoch(epoch)],
-            Message::RequestVote { .. } => Claim::Vote { epoch, vote: from },
-            Message::VoteReply { granted: true, .. } => Claim::Vote { epoch, vote: to },
-            Message::Accepted { matched, .. } | Message::HeartbeatReply { matched, .. } => {
-                Claim::Holds { upto: *matched }
+            | Message::NewTerm { .. } => claims(&[]),
+            Message::RequestVote { .. } => {
+                claims(&[Claim::Vote { epoch, vote: from }, Claim::Seeks(epoch)])
             }
-            Message::Append(_)
-            | Message::Heartbeat { .. }
-            | Message::Commit { .. }
-            | Message::Snapshot { .. } => Claim::Leads(epoch),
-        };
-        vec![Claim::Epoch(epoch), claim]
+            Message::VoteReply { granted: true, .. } => claims(&[Claim::Vote { epoch, vote: to }]),
+            Message::Accepted { matched, .. } | Message::HeartbeatReply { matched, .. } => {
+                claims(&[Claim::Holds { upto: *matched }])
+            }
+            Message::Append(append) => {
+                let upto = append.commit;
+                claims(&[Claim::Leads(epoch), Claim::Chosen { upto }])
+            }
+            Message::Heartbeat { commit, .. } | Message::Commit { commit, .. } => {
+                let upto = *commit;
+                claims(&[Claim::Leads(epoch), Claim::Chosen { upto }])
+            }
+            Message::Snapshot { meta, .. } => {
+                let upto = meta.position;
+                claims(&[Claim::Leads(epoch), Claim::Covers { upto }])
+            }
+        }
     }
 
-    fn has_elected_leaders(&self) -> bool {
-        true
-    }
-
-    fn mark(&self, message: &Message) -> Option<&'static str> {
+    fn mark_message(
+        &self,
+        (): &mut (),
+        _: NodeId,
+        _: NodeId,
+        message: &Message,
+    ) -> Option<&'static str> {
         match message {
             Message::Rejected { .. } => Some("raft: a log did not fit"),
             Message::Snapshot { .. } => Some("raft: a snapshot was offered"),

@@ -8,7 +8,10 @@ use super::{Shown, Verdict, Violation};
 
 pub(super) struct States {
     members: Vec<Seen>,
-    leaders: BTreeMap<Epoch, usize>,
+    /// Who leads an epoch, and in which of its lives.
+    leaders: BTreeMap<Epoch, (usize, u64)>,
+    /// In which life a member seeks to lead an epoch.
+    candidates: BTreeMap<(Epoch, usize), u64>,
     /// The digest after applying a position. Only looked up.
     digests: HashMap<Position, (u64, usize)>,
 }
@@ -18,6 +21,8 @@ pub(super) struct States {
 struct Seen {
     /// Over all lives.
     epoch: Epoch,
+    /// How often it has started.
+    life: u64,
     /// In this life: an unreadable snapshot falls back to the one before it, and that entries were forgotten may itself
     /// be forgotten.
     snapshot: Position,
@@ -31,6 +36,7 @@ impl States {
         Self {
             members: vec![Seen::default(); members],
             leaders: BTreeMap::new(),
+            candidates: BTreeMap::new(),
             digests: HashMap::new(),
         }
     }
@@ -39,21 +45,29 @@ impl States {
         let seen = &mut self.members[host];
         *seen = Seen {
             epoch: seen.epoch,
+            life: seen.life + 1,
             ..Seen::default()
         };
     }
 
     /// True: it is new in this epoch.
     pub(super) fn on_leader(&mut self, host: usize, epoch: Epoch) -> Result<bool, Violation> {
-        let Some(first) = self.leaders.get(&epoch).copied() else {
-            self.leaders.insert(epoch, host);
+        let life = self.members[host].life;
+        let Some((first, in_life)) = self.leaders.get(&epoch).copied() else {
+            self.leaders.insert(epoch, (host, life));
             return Ok(true);
         };
         if first != host {
             let what = format!("members {} and {} lead {epoch}", first + 1, host + 1);
             return Err(Violation::new("one leader a term (R1, B6, B7)", what));
         }
-        Ok(false)
+        one_life(host, epoch, (in_life, life)).map(|()| false)
+    }
+
+    pub(super) fn on_candidate(&mut self, host: usize, epoch: Epoch) -> Verdict {
+        let life = self.members[host].life;
+        let first = *self.candidates.entry((epoch, host)).or_insert(life);
+        one_life(host, epoch, (first, life))
     }
 
     pub(super) fn on_state(&mut self, host: usize, shown: &Shown) -> Verdict {
@@ -73,6 +87,7 @@ impl States {
             && snapshot >= seen.snapshot;
         *seen = Seen {
             epoch: seen.epoch.max(status.epoch),
+            life: seen.life,
             snapshot,
             compacted: status.compacted,
             committed: status.committed,
@@ -109,6 +124,21 @@ impl States {
         }
         Ok(())
     }
+}
+
+/// What a member sought to lead in one life it never seeks in another.
+fn one_life(host: usize, epoch: Epoch, (first, life): (u64, u64)) -> Verdict {
+    if first == life {
+        return Ok(());
+    }
+    let what = format!(
+        "member {} uses {epoch} in its lives {first} and {life}",
+        host + 1
+    );
+    Err(Violation::new(
+        "an epoch is sought in one life (P3, R5)",
+        what,
+    ))
 }
 
 fn ordered(status: &Status, applied: Position, snapshot: Position) -> bool {

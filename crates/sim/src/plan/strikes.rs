@@ -168,7 +168,7 @@ impl Draw {
     }
 
     /// One leader after the other is struck, about as fast as they are elected: what each had begun stays behind on
-    /// some disks (Raft's figure 8).
+    /// some disks (figure 8 of Ongaro and Ousterhout 2014).
     fn storm(&mut self, faults: &mut Vec<Planned>) {
         let timeout = self.election_timeout;
         let mut at = self.rng.duration(Duration::ZERO, self.lasts);

@@ -161,9 +161,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         };
         let member = Member {
             id: NodeId(host as u64 + 1),
-            members: (1..=self.plan.members as u64).map(NodeId).collect(),
             seed,
-            limits: self.plan.limits,
+            cluster: self.cluster.clone(),
         };
         let config = StartConfig {
             id: member.id,

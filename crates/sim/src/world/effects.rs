@@ -12,6 +12,7 @@ use crate::{Protocol, Workload};
 
 impl<P: Protocol, W: Workload> World<'_, P, W> {
     pub(super) fn settle(&mut self, host: usize, out: &mut Todo<P, W>) -> Verdict {
+        self.judge_commits(host)?;
         for effect in out.drain(..) {
             self.on_effect(host, effect)?;
         }
@@ -31,6 +32,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 });
                 let said = self.protocol.remembered(&record);
                 self.checkers.on_persist(host, mark, print, said)?;
+                let member = NodeId(host as u64 + 1);
+                let mark = self.protocol.mark_record(&mut self.notes, member, &record);
+                mark.into_iter().for_each(|mark| self.trace.mark(mark));
                 if let Some(process) = &mut self.hosts[host].process {
                     process.queue.push_back(entry);
                 }
@@ -44,6 +48,14 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                     process.reclaim = process.reclaim.max(Some(below));
                 }
                 self.kick(host);
+            }
+            Effect::Link(event) => {
+                self.trace
+                    .line(self.now, Some(host), || format!("link {event}"));
+            }
+            Effect::Report(report) => {
+                self.trace
+                    .line(self.now, Some(host), || format!("{report:?}"));
             }
             Effect::Reply { ticket, at, reply } => {
                 let request = ticket.0 as usize;
@@ -154,9 +166,10 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         if let Parcel::Log(message) = parcel {
             let claims = self.protocol.claims(from, to, message);
             self.checkers.on_claims(host, &claims)?;
-            if let Some(mark) = self.protocol.mark(message) {
-                self.trace.mark(mark);
-            }
+            let mark = self
+                .protocol
+                .mark_message(&mut self.notes, from, to, message);
+            mark.into_iter().for_each(|mark| self.trace.mark(mark));
         }
         let peer = to.0 as usize - 1;
         let (run, sent) = (self.hosts[host].run, self.now);

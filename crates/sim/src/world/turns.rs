@@ -47,14 +47,12 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
 
     /// Shows the checkers what the member shows.
     pub(super) fn observe(&mut self, host: usize) -> Verdict {
-        let Some(process) = &self.hosts[host].process else {
+        self.judge_commits(host)?;
+        let Some(process) = &mut self.hosts[host].process else {
             return Ok(());
         };
+        let committed = std::mem::take(&mut process.committed);
         let replica = &process.replica;
-        let commits = replica.log().take_commits();
-        for run in &commits {
-            self.checkers.on_commit(host, replica.status().epoch, run)?;
-        }
         for (at, command) in replica.machine().take_applied() {
             self.checkers.on_applied(host, at, command)?;
         }
@@ -69,8 +67,22 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 snapshot,
                 digest: replica.digest(),
             },
-            !commits.is_empty(),
+            committed,
         )
+    }
+
+    /// What it has said to be chosen is judged before anything that it says or writes upon that.
+    pub(super) fn judge_commits(&mut self, host: usize) -> Verdict {
+        let Some(process) = &mut self.hosts[host].process else {
+            return Ok(());
+        };
+        let log = process.replica.log();
+        let epoch = process.replica.status().epoch;
+        for run in log.take_commits() {
+            process.committed = true;
+            self.checkers.on_commit(host, epoch, &run)?;
+        }
+        Ok(())
     }
 
     /// Puts the next tick on the agenda, unless an earlier one is: that one will look again.

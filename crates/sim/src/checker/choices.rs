@@ -1,0 +1,262 @@
+//! What was proposed at each position, what of it is on which disks, and what is chosen: for ever, by a quorum, and never
+//! against what an earlier epoch chose.
+
+use std::collections::BTreeSet;
+
+use quorate_core::{Committed, Epoch, Position};
+
+use super::disks::DiskView;
+use super::value::{Held, Value, values};
+use super::{Verdict, Violation};
+use crate::Rules;
+use crate::campaign::CHOSEN_BEHIND_A_HOLE;
+
+/// No position lies so far behind the last one known.
+const APART_MAX: u64 = 1 << 21;
+
+pub(super) struct Choices {
+    rules: Rules,
+    /// What is known of 1, 2, 3 …
+    places: Vec<Place>,
+    /// Up to where somebody has said what is chosen.
+    committed: Position,
+    pub(super) marks: BTreeSet<&'static str>,
+}
+
+/// One position.
+#[derive(Default)]
+struct Place {
+    proposals: Vec<Proposal>,
+    chosen: Option<Choice>,
+}
+
+/// What stands at a position for one epoch, in any log and any message.
+struct Proposal {
+    epoch: Epoch,
+    value: Value,
+    /// In a chained log: the epoch of the entry before it.
+    before: Option<Epoch>,
+    /// Which disks have ever accepted it in this epoch.
+    disks: u8,
+}
+
+#[derive(Clone, Copy)]
+struct Choice {
+    /// In which epoch it was chosen, or, where that is not known, an epoch by which it was.
+    epoch: Epoch,
+    value: Value,
+}
+
+impl Choices {
+    pub(super) const fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            places: Vec::new(),
+            committed: Position::ZERO,
+            marks: BTreeSet::new(),
+        }
+    }
+
+    /// Up to where somebody has said what is chosen.
+    pub(super) const fn committed(&self) -> Position {
+        self.committed
+    }
+
+    /// What was chosen last by members that knew of no later epoch than one before `epoch`. A leader of `epoch` has it;
+    /// what was chosen later, one that comes late may lack.
+    pub(super) fn last_before(&self, epoch: Epoch) -> Option<(Position, Value)> {
+        let choices = self.places.iter().map(|place| place.chosen).enumerate();
+        let before = |(index, choice): (usize, Option<Choice>)| {
+            let choice = choice.filter(|choice| choice.epoch < epoch)?;
+            Some((Position(index as u64 + 1), choice.value))
+        };
+        choices.rev().find_map(before)
+    }
+
+    /// The epoch in which what is chosen at a position was first proposed.
+    pub(super) fn epoch_at(&self, at: Position) -> Option<Epoch> {
+        let place = self.places.get(at.0.checked_sub(1)? as usize)?;
+        Some(place.chosen?.value.epoch)
+    }
+
+    /// These values are proposed, from `first` on: persisted or sent.
+    pub(super) fn on_proposed(&mut self, first: Position, values: &[Held]) -> Verdict {
+        let mut before = None;
+        for (held, at) in values.iter().zip(first.0..) {
+            self.on_proposal(Position(at), *held, before)?;
+            before = self.rules.chained.then_some(held.accepted);
+        }
+        Ok(())
+    }
+
+    fn on_proposal(&mut self, at: Position, held: Held, before: Option<Epoch>) -> Verdict {
+        let Held { accepted, value } = held;
+        let place = self.place(at)?;
+        let mut known = place.proposals.iter_mut();
+        if let Some(known) = known.find(|proposal| proposal.epoch == accepted) {
+            known.before = known.before.or(before);
+            let matches = before.is_none_or(|before| known.before == Some(before));
+            if known.value == value && matches {
+                return Ok(());
+            }
+            let what = format!("two values at {at} in {accepted}");
+            return Err(Violation::new(
+                "one position and epoch, one value (R3, P20)",
+                what,
+            ));
+        }
+        place.proposals.push(Proposal {
+            epoch: accepted,
+            value,
+            before,
+            disks: 0,
+        });
+        match place.chosen {
+            Some(choice) if choice.epoch < accepted && choice.value != value => {
+                Err(contradiction(at, accepted, choice.epoch))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A disk has accepted this: on it, synced. Where positions are decided one by one, that may choose it.
+    pub(super) fn on_stored(&mut self, host: usize, at: Position, held: Held) -> Verdict {
+        if self.rules.chained {
+            return Ok(());
+        }
+        let enough = self.rules.choosing;
+        let mut proposals = self.place(at)?.proposals.iter_mut();
+        let stored = proposals.find(|one| one.epoch == held.accepted && one.value == held.value);
+        let Some(stored) = stored else {
+            return Ok(());
+        };
+        stored.disks |= 1 << host;
+        if (stored.disks.count_ones() as usize) < enough {
+            return Ok(());
+        }
+        self.choose(at, held.accepted, held.value)
+    }
+
+    /// `value` is chosen at `at`, in `epoch` or before it. Every later epoch can only have proposed the same, also
+    /// where it did so before the choice was made (P5, P2b of Paxos Made Simple; Raft 5.4.3).
+    fn choose(&mut self, at: Position, epoch: Epoch, value: Value) -> Verdict {
+        let place = self.place(at)?;
+        match place.chosen {
+            Some(choice) if choice.value != value => {
+                let what = format!(
+                    "at {at} a value of {} is chosen in {epoch}, and one of {} in {}",
+                    value.epoch, choice.value.epoch, choice.epoch
+                );
+                return Err(Violation::new(
+                    "what is chosen never changes (A1, P1)",
+                    what,
+                ));
+            }
+            Some(choice) if choice.epoch <= epoch => return Ok(()),
+            Some(_) | None => {}
+        }
+        let first = place.chosen.is_none();
+        place.chosen = Some(Choice { epoch, value });
+        let mut later = place.proposals.iter();
+        let other = later.find(|one| one.epoch > epoch && one.value != value);
+        if let Some(other) = other {
+            return Err(contradiction(at, other.epoch, epoch));
+        }
+        let before =
+            at.0.checked_sub(2)
+                .map(|index| &self.places[index as usize]);
+        if first && before.is_some_and(|place| place.chosen.is_none()) {
+            self.marks.insert(CHOSEN_BEHIND_A_HOLE);
+        }
+        Ok(())
+    }
+
+    /// A member that is in the epoch `now` says that this is chosen.
+    pub(super) fn on_commit(
+        &mut self,
+        host: usize,
+        run: &Committed,
+        now: Epoch,
+        disks: &[DiskView],
+    ) -> Verdict {
+        for (value, at) in values(run.epoch, &run.batch).zip(run.first.0..) {
+            let at = Position(at);
+            let chosen = self.place(at)?.chosen;
+            if let Some(choice) = chosen.filter(|choice| choice.value != value) {
+                let what = format!(
+                    "at {at} member {} commits a value of {}, chosen was one of {}",
+                    host + 1,
+                    value.epoch,
+                    choice.value.epoch
+                );
+                return Err(Violation::new(
+                    "what is chosen never changes (A1, P1)",
+                    what,
+                ));
+            }
+            if at > self.committed.next() {
+                let what = format!("member {} commits {at} behind {}", host + 1, self.committed);
+                return Err(Violation::new("commits have no gap (law 6)", what));
+            }
+            if chosen.is_none() {
+                self.on_new_commit((host, now), at, value, disks)?;
+            }
+            self.committed = self.committed.max(at);
+        }
+        Ok(())
+    }
+
+    /// A commit shows what is chosen in a chained log; elsewhere disks have shown it before.
+    fn on_new_commit(
+        &mut self,
+        (host, now): (usize, Epoch),
+        at: Position,
+        value: Value,
+        disks: &[DiskView],
+    ) -> Verdict {
+        let Rules {
+            chained, choosing, ..
+        } = self.rules;
+        let having = if chained {
+            disks.iter().filter(|disk| disk.has(at, value)).count()
+        } else {
+            let proposals = self.place(at)?.proposals.iter();
+            let same = proposals.filter(|one| one.value == value);
+            let most = same.map(|one| one.disks.count_ones() as usize).max();
+            most.unwrap_or(0)
+        };
+        if having < choosing || !chained {
+            let what = format!(
+                "member {} commits {at}@{}, which is on {having} of {} disks in one epoch",
+                host + 1,
+                value.epoch,
+                disks.len()
+            );
+            return Err(Violation::new(
+                "chosen is on a quorum of disks (A5, B10)",
+                what,
+            ));
+        }
+        self.choose(at, now, value)
+    }
+
+    fn place(&mut self, at: Position) -> Result<&mut Place, Violation> {
+        let count = self.places.len() as u64;
+        if at == Position::ZERO || at.0 > count + APART_MAX {
+            let what = format!("{at}, where there are {count}");
+            return Err(Violation::new("positions are near each other", what));
+        }
+        if at.0 > count {
+            self.places.resize_with(at.0 as usize, Place::default);
+        }
+        Ok(&mut self.places[at.0 as usize - 1])
+    }
+}
+
+fn contradiction(at: Position, later: Epoch, chosen: Epoch) -> Violation {
+    let what = format!("{later} proposes another value at {at} than {chosen} chose");
+    Violation::new(
+        "what is chosen is proposed by all later epochs (P5, R4)",
+        what,
+    )
+}
