@@ -34,14 +34,24 @@ pub enum Report {
         /// The last of them.
         last: Position,
     },
+    /// This member has given up entries that the leader of this epoch does not have. In this run it had not carried them
+    /// out; whether anybody ever had, and a client was told so, it cannot say.
+    Cut {
+        /// Whose log is followed.
+        epoch: Epoch,
+        /// The first of them.
+        first: Position,
+        /// The last of them.
+        last: Position,
+    },
 }
 
 impl Report {
-    /// How many entries were lost, if that is what is reported and known.
+    /// How many entries were lost, for sure, if that is what is reported and known.
     pub fn lost(&self) -> Option<u64> {
         match self {
             Self::Lost { first, last, .. } => first.map(|first| last.get() + 1 - first.get()),
-            Self::Promoted { .. } | Self::NotPromoted { .. } => None,
+            Self::Promoted { .. } | Self::NotPromoted { .. } | Self::Cut { .. } => None,
         }
     }
 }

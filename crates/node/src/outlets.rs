@@ -126,6 +126,8 @@ impl<S: StateMachine> Outlets<S> {
                 }
                 return;
             }
+            // Told above; whether it was ever acknowledged, nobody knows.
+            Report::Cut { .. } => return,
         };
         if let Some((_, waiting)) = self.promotion.take_if(|(waiting, _)| *waiting == ticket) {
             let _ = waiting.send(answer);

@@ -353,7 +353,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 };
                 *ticket = asked;
             }
-            Report::Lost { .. } => {}
+            Report::Lost { .. } | Report::Cut { .. } => {}
         }
         out.push(Effect::Report(report));
     }

@@ -1,0 +1,426 @@
+//! The log in memory: runs of entries, from just behind the base to the last.
+//!
+//! ```text
+//!  base   committed   durable   last        runs: each a slice of one batch, one epoch, one record
+//!   │         │          │        │
+//!   ▼         ▼          ▼        ▼
+//!   ·[1 2 3][4 5][6][7 8 9 10][11 12]
+//! ```
+//! - Runs are consecutive; epochs never fall from one to the next; marks never fall either.
+//! - `base <= committed <= last`; `durable <= last`. Committed and durable are independent of each other: without an
+//!   acknowledgement by any disk, memory commits.
+//! - Nothing at or below committed is cut (asserted) unless the commit is given up first, by name ([`Log::retract`]).
+//! - What a run costs does not depend on how many entries it has: a run is split only where a cut, a commit
+//!   or the size of a message falls into it.
+
+use alloc::collections::VecDeque;
+
+use quorate_core::{Batch, Committed, Epoch, Mark, Position};
+use smallvec::SmallVec;
+
+use crate::{Point, Run};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    /// The last entry that is gone, covered by a snapshot.
+    base: Point,
+    /// The record that says so; with it on disk, everything up to the base is.
+    base_mark: Mark,
+    runs: VecDeque<Held>,
+    /// Up to where the log is on this disk, and the runs that are.
+    durable: (Position, usize),
+    /// Up to where the log is committed, and the runs that wholly are.
+    committed: (Position, usize),
+    /// Weight of all runs.
+    bytes: u64,
+    /// Weight of the runs that are not wholly committed.
+    uncommitted: u64,
+    /// Weight of the runs that are not on this disk.
+    unsynced: u64,
+}
+
+/// A run with its place and the record that holds it.
+#[derive(Clone, Debug)]
+struct Held {
+    first: Position,
+    epoch: Epoch,
+    mark: Mark,
+    weight: u64,
+    batch: Batch,
+}
+
+impl Held {
+    fn run(&self) -> Run {
+        Run {
+            epoch: self.epoch,
+            batch: self.batch.clone(),
+        }
+    }
+
+    fn last(&self) -> Position {
+        Position(self.first.get() + self.batch.len() - 1)
+    }
+}
+
+impl Log {
+    /// An empty log behind `base`, which is on disk and committed.
+    pub(crate) const fn new(base: Point) -> Self {
+        Self {
+            base,
+            base_mark: Mark::ZERO,
+            runs: VecDeque::new(),
+            durable: (base.position, 0),
+            committed: (base.position, 0),
+            bytes: 0,
+            uncommitted: 0,
+            unsynced: 0,
+        }
+    }
+
+    /// The last entry that is gone.
+    pub(crate) const fn base(&self) -> Point {
+        self.base
+    }
+
+    /// The last entry.
+    pub(crate) fn last(&self) -> Point {
+        self.runs.back().map_or(self.base, |held| Point {
+            position: held.last(),
+            epoch: held.epoch,
+        })
+    }
+
+    /// Up to where it is on this disk.
+    pub(crate) const fn durable(&self) -> Position {
+        self.durable.0
+    }
+
+    /// Up to where it is committed.
+    pub(crate) const fn committed(&self) -> Position {
+        self.committed.0
+    }
+
+    /// Weight of everything held.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Weight of what is not committed yet.
+    pub(crate) const fn uncommitted(&self) -> u64 {
+        self.uncommitted
+    }
+
+    /// Weight of what is not on this disk yet.
+    pub(crate) const fn unsynced(&self) -> u64 {
+        self.unsynced
+    }
+
+    /// The record of the oldest run held.
+    pub(crate) fn oldest_mark(&self) -> Option<Mark> {
+        self.runs.front().map(|held| held.mark)
+    }
+
+    /// The epoch of the entry at `position`, if held or just behind what is.
+    pub(crate) fn epoch_at(&self, position: Position) -> Option<Epoch> {
+        if position == self.base.position {
+            return Some(self.base.epoch);
+        }
+        self.index_of(position).map(|index| self.runs[index].epoch)
+    }
+
+    /// Whether the log has exactly this point.
+    pub(crate) fn holds(&self, point: Point) -> bool {
+        self.epoch_at(point.position) == Some(point.epoch)
+    }
+
+    /// The last point at or before `position` whose epoch is not above `epoch`; none if that is further back than
+    /// the base.
+    ///
+    /// Both sides of a conflict answer with it, so that one round trip skips whatever either side can rule out (as Raft
+    /// 5.3 proposes, and further: two epochs are compared, not one).
+    pub(crate) fn floor(&self, position: Position, epoch: Epoch) -> Option<Point> {
+        if position < self.base.position {
+            return None;
+        }
+        let behind = |held: &Held| held.first <= position && held.epoch <= epoch;
+        match self.runs.partition_point(behind).checked_sub(1) {
+            Some(index) => Some(Point {
+                position: self.runs[index].last().min(position),
+                epoch: self.runs[index].epoch,
+            }),
+            None => (self.base.epoch <= epoch).then_some(self.base),
+        }
+    }
+
+    /// The first position behind `prev` at which `runs` say something that is not held.
+    ///
+    /// Entries of one position and one epoch are the same entry, so only epochs are compared.
+    pub(crate) fn divergence(&self, prev: Position, runs: &[Run]) -> Option<Position> {
+        let mut at = prev.next();
+        for run in runs {
+            let end = at.plus(run.batch.len());
+            while at < end {
+                let Some(index) = self.index_of(at) else {
+                    return Some(at);
+                };
+                let held = &self.runs[index];
+                if held.epoch != run.epoch {
+                    return Some(at);
+                }
+                at = held.last().next().min(end);
+            }
+        }
+        None
+    }
+
+    /// Puts a batch behind the last entry.
+    pub(crate) fn append(&mut self, epoch: Epoch, batch: Batch, mark: Mark) {
+        let last = self.last();
+        assert!(last.epoch <= epoch, "epochs never fall along a log");
+        let weight = batch.weight();
+        self.bytes += weight;
+        self.uncommitted += weight;
+        self.unsynced += weight;
+        self.runs.push_back(Held {
+            first: last.position.next(),
+            epoch,
+            mark,
+            weight,
+            batch,
+        });
+    }
+
+    /// Cuts everything behind `after`.
+    pub(crate) fn truncate(&mut self, after: Position) {
+        assert!(
+            after >= self.committed.0,
+            "a cut behind {after} would undo what is committed up to {}",
+            self.committed.0
+        );
+        while let Some(held) = self.runs.back().filter(|held| held.first > after) {
+            self.bytes -= held.weight;
+            self.uncommitted -= held.weight;
+            self.runs.pop_back();
+        }
+        if let Some(held) = self.runs.back_mut().filter(|held| held.last() > after) {
+            let kept = held.batch.slice(0, after.get() + 1 - held.first.get());
+            let cut = held.weight - kept.weight();
+            (held.batch, held.weight) = (kept, held.weight - cut);
+            self.bytes -= cut;
+            self.uncommitted -= cut;
+        }
+        self.durable.0 = self.durable.0.min(after);
+        self.durable.1 = self.durable.1.min(self.runs.len());
+        self.settle_committed();
+        self.weigh_unsynced();
+    }
+
+    /// Gives up the commit of everything behind `after`: the state machine's side has to be told.
+    pub(crate) fn retract(&mut self, after: Position) {
+        assert!(
+            self.base.position <= after && after < self.committed.0,
+            "only what is held and committed is given up"
+        );
+        while let Some(index) = self.committed.1.checked_sub(1) {
+            let held = &self.runs[index];
+            if held.last() <= after {
+                break;
+            }
+            self.uncommitted += held.weight;
+            self.committed.1 = index;
+        }
+        self.committed.0 = after;
+    }
+
+    /// Every record up to `upto` is on disk. True: the log's share has grown.
+    pub(crate) fn on_durable(&mut self, upto: Mark) -> bool {
+        let before = self.durable.0;
+        if self.base_mark <= upto {
+            self.durable.0 = before.max(self.base.position);
+        }
+        while let Some(held) = self.runs.get(self.durable.1) {
+            if held.mark > upto {
+                break;
+            }
+            self.durable = (self.durable.0.max(held.last()), self.durable.1 + 1);
+            self.unsynced -= held.weight;
+        }
+        self.durable.0 > before
+    }
+
+    /// Everything up to `upto` is committed; hands what newly is to `emit`, in order.
+    pub(crate) fn commit(&mut self, upto: Position, mut emit: impl FnMut(Committed)) {
+        assert!(
+            upto <= self.last().position,
+            "only what is held is committed"
+        );
+        while let Some(held) = self.runs.get(self.committed.1) {
+            let first = held.first.max(self.committed.0.next());
+            let last = held.last().min(upto);
+            if first <= last {
+                let (from, to) = (
+                    first.get() - held.first.get(),
+                    last.get() + 1 - held.first.get(),
+                );
+                let whole = to - from == held.batch.len();
+                emit(Committed {
+                    first,
+                    epoch: held.epoch,
+                    batch: if whole {
+                        held.batch.clone()
+                    } else {
+                        held.batch.slice(from, to)
+                    },
+                });
+                self.committed.0 = last;
+            }
+            if held.last() > upto {
+                break;
+            }
+            self.uncommitted -= held.weight;
+            self.committed.1 += 1;
+        }
+    }
+
+    /// The state machine holds everything up to `position`: committed, and not to be handed out.
+    pub(crate) fn skip_to(&mut self, position: Position) {
+        assert!(
+            position <= self.last().position,
+            "only what is held is committed"
+        );
+        self.committed.0 = self.committed.0.max(position);
+        self.settle_committed();
+    }
+
+    /// Entries from `first` on, as many as weigh `budget`, at least one; and the entry before them. None if that is
+    /// gone, or `first` lies beyond the last entry and its successor.
+    pub(crate) fn read(&self, first: Position, budget: u64) -> Option<(Point, SmallVec<[Run; 1]>)> {
+        let last = self.last();
+        if first == last.position.next() {
+            return Some((last, SmallVec::new()));
+        }
+        let mut index = self.index_of(first)?;
+        let held = &self.runs[index];
+        let skip = first.get() - held.first.get();
+        let prev = Point {
+            position: first.prev(),
+            epoch: match index.checked_sub(1) {
+                _ if skip > 0 => held.epoch,
+                Some(before) => self.runs[before].epoch,
+                None => self.base.epoch,
+            },
+        };
+        let mut runs = SmallVec::new();
+        let mut weight = held.weight;
+        if skip == 0 && weight <= budget {
+            runs.push(held.run());
+        } else {
+            let end = held.batch.fit(skip, budget);
+            let batch = held.batch.slice(skip, end);
+            weight = batch.weight();
+            let epoch = held.epoch;
+            runs.push(Run { epoch, batch });
+            if end < held.batch.len() {
+                return Some((prev, runs));
+            }
+        }
+        index += 1;
+        while let Some(held) = self.runs.get(index) {
+            weight = weight.saturating_add(held.weight);
+            if weight > budget {
+                break;
+            }
+            runs.push(held.run());
+            index += 1;
+        }
+        Some((prev, runs))
+    }
+
+    /// The entries from `at` on that are held in one run, as many as weigh `budget`, at least one.
+    pub(crate) fn run_at(&self, at: Position, budget: u64) -> Option<Run> {
+        let held = &self.runs[self.index_of(at)?];
+        let from = at.get() - held.first.get();
+        let to = held.batch.fit(from, budget);
+        Some(Run {
+            epoch: held.epoch,
+            batch: held.batch.slice(from, to),
+        })
+    }
+
+    /// Where compaction up to `upto` would put the base: at the end of the last run that may wholly go.
+    pub(crate) fn compactable(&self, upto: Position) -> Point {
+        let upto = upto.min(self.committed.0);
+        let gone = self.runs.partition_point(|held| held.last() <= upto);
+        gone.checked_sub(1).map_or(self.base, |index| Point {
+            position: self.runs[index].last(),
+            epoch: self.runs[index].epoch,
+        })
+    }
+
+    /// Drops everything and begins behind `base`, which a snapshot covers, as the record of `mark` says.
+    pub(crate) fn install(&mut self, base: Point, mark: Mark) {
+        assert!(base.position > self.committed.0, "what is committed stays");
+        let durable = self.durable.0.min(self.committed.0);
+        *self = Self {
+            base_mark: mark,
+            durable: (durable, 0),
+            ..Self::new(base)
+        };
+    }
+
+    /// Forgets everything up to `base`, the end of a run that is committed, as the record of `mark` says.
+    pub(crate) fn compact(&mut self, base: Point, mark: Mark) {
+        assert!(self.ends_run(base), "only whole runs are forgotten");
+        self.skip_to(base.position);
+        while let Some(held) = self.runs.front().filter(|held| held.first <= base.position) {
+            self.bytes -= held.weight;
+            self.committed.1 -= 1;
+            self.durable.1 = self.durable.1.saturating_sub(1);
+            self.runs.pop_front();
+        }
+        (self.base, self.base_mark) = (base, mark);
+        self.weigh_unsynced();
+    }
+
+    /// Whether the log holds this point, and no run reaches over it.
+    pub(crate) fn ends_run(&self, point: Point) -> bool {
+        self.holds(point)
+            && (point == self.base
+                || self
+                    .index_of(point.position)
+                    .is_some_and(|index| self.runs[index].last() == point.position))
+    }
+
+    /// Counts the runs that are wholly committed after cuts moved their ends.
+    fn settle_committed(&mut self) {
+        while let Some(held) = self.runs.get(self.committed.1) {
+            if held.last() > self.committed.0 {
+                break;
+            }
+            self.uncommitted -= held.weight;
+            self.committed.1 += 1;
+        }
+    }
+
+    /// Weighs anew what is not on disk: after a cut, which is rare, and short where it is not.
+    fn weigh_unsynced(&mut self) {
+        let unsynced = self.runs.range(self.durable.1..);
+        self.unsynced = unsynced.map(|held| held.weight).sum();
+    }
+
+    /// The run that holds `position`. The newest two are asked first: the hot path lives there.
+    fn index_of(&self, position: Position) -> Option<usize> {
+        let newest = self.runs.len().checked_sub(1)?;
+        let held = &self.runs[newest];
+        if position >= held.first {
+            return (position <= held.last()).then_some(newest);
+        }
+        if position <= self.base.position {
+            return None;
+        }
+        if position >= self.runs[newest - 1].first {
+            return Some(newest - 1);
+        }
+        Some(self.runs.partition_point(|held| held.last() < position))
+    }
+}

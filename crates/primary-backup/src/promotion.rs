@@ -1,0 +1,277 @@
+//! How a member becomes primary: by the word of its operator, and how a primary that starts again goes on.
+//!
+//! Without force this takes two questions to the others. The first promises nothing: it finds out whether another has more
+//! before anybody is disturbed, and makes a primary that still serves pause, so that this member can catch up. The second
+//! fences: whoever answers takes nothing of a lower epoch any more, so what is counted in the answers can only shrink
+//! behind the back of a former primary, never grow. Where writes are acknowledged by a quorum, the answers of a quorum then
+//! show that nothing acknowledged is missing here (Raft's election restriction, 5.4.1, with the operator as the candidate).
+
+use quorate_core::{
+    Epoch, Instant, NodeId, Output, Position, Rejection, Report, Ticket, Unfit, WriteAck,
+};
+use smallvec::SmallVec;
+
+use crate::epoch::{again, appoint, appointment};
+use crate::member::{Out, PrimaryBackup};
+use crate::role::{Campaign, Rising, Role};
+use crate::{Message, Point, Standing};
+
+impl PrimaryBackup {
+    pub(crate) fn on_promote(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        (round, force): (Option<u64>, bool),
+        out: &mut Out,
+    ) {
+        let epoch = match self.admit(round) {
+            Ok(epoch) => epoch,
+            Err(why) => return out.push(Output::Reject { ticket, why }),
+        };
+        let ticket = Some(ticket);
+        if force {
+            let missing = self.missing(&[]);
+            let appointed = true;
+            self.agree(Standing { epoch, appointed }, out);
+            return self.rise(now, ticket, missing, out);
+        }
+        let campaign = self.campaign(now, ticket, epoch);
+        if let Role::Backup(backup) = &mut self.role {
+            backup.asking = Some(campaign);
+        }
+        self.ask(out);
+        self.consider(now, out);
+    }
+
+    /// The epoch of a promotion, or why there is none.
+    fn admit(&self, round: Option<u64>) -> Result<Epoch, Rejection> {
+        let Role::Backup(backup) = &self.role else {
+            return Err(Unfit::Busy.into());
+        };
+        if backup.asking.is_some() {
+            return Err(Unfit::Busy.into());
+        }
+        if self.state.void.is_some() {
+            return Err(Unfit::Diverged.into());
+        }
+        if !self.disk.room {
+            return Err(Rejection::NoRoom);
+        }
+        // The first appointment is the config's, whether it was heard of or not.
+        let first = appoint(1, self.config.primary).unwrap_or_default();
+        let known = self.agreed.standing.epoch.max(first);
+        let round = round.unwrap_or(appointment(known) + 1);
+        let epoch = appoint(round, self.config.id).filter(|_| round > appointment(known));
+        epoch.ok_or(Unfit::Stale { known }.into())
+    }
+
+    fn campaign(&self, now: Instant, ticket: Option<Ticket>, epoch: Epoch) -> Campaign {
+        Campaign {
+            ticket,
+            epoch,
+            answers: SmallVec::new(),
+            due: now + self.config.heartbeat_interval,
+            deadline: ticket.map(|_| now + self.config.patience),
+        }
+    }
+
+    /// Goes on as primary after a start, in a new epoch of the same appointment.
+    pub(crate) fn resume(&mut self, now: Instant, out: &mut Out) {
+        let epoch = match self.agreed.standing.epoch {
+            Epoch { round: 0, .. } => appoint(1, self.config.id),
+            epoch => again(epoch),
+        };
+        let Some(epoch) = epoch else {
+            return;
+        };
+        let appointed = true;
+        self.agree(Standing { epoch, appointed }, out);
+        if !self.asks_a_quorum() {
+            return self.rise(now, None, None, out);
+        }
+        self.role = Role::Fencing(self.campaign(now, None, epoch));
+        self.ask(out);
+        self.consider(now, out);
+    }
+
+    /// Asks everybody, once more.
+    fn ask(&mut self, out: &mut Out) {
+        let question = match &self.role {
+            Role::Backup(backup) => backup.asking.as_ref().map(|asking| Message::Inquire {
+                epoch: asking.epoch,
+            }),
+            Role::Fencing(campaign) => Some(Message::Fence {
+                epoch: campaign.epoch,
+            }),
+            Role::Rising(_) | Role::Primary(_) => None,
+        };
+        if let Some(question) = question {
+            self.tell_all(&question, out);
+        }
+    }
+
+    pub(crate) fn tick_fencing(&mut self, now: Instant, out: &mut Out) {
+        self.tick_campaign(now, out);
+    }
+
+    /// Asks again when it is time, and decides when there is no more.
+    pub(crate) fn tick_campaign(&mut self, now: Instant, out: &mut Out) {
+        let interval = self.config.heartbeat_interval;
+        let Some(campaign) = self.campaign_mut() else {
+            return;
+        };
+        if campaign.due <= now {
+            campaign.due = now + interval;
+            self.ask(out);
+        }
+        self.consider(now, out);
+    }
+
+    fn campaign_mut(&mut self) -> Option<&mut Campaign> {
+        match &mut self.role {
+            Role::Backup(backup) => backup.asking.as_mut(),
+            Role::Fencing(campaign) => Some(campaign),
+            Role::Rising(_) | Role::Primary(_) => None,
+        }
+    }
+
+    /// Somebody is about to be promoted. A primary takes no writes for a moment, so that it can catch up.
+    pub(crate) fn on_inquire(&mut self, now: Instant, from: NodeId, epoch: Epoch, out: &mut Out) {
+        let known = self.agreed.standing.epoch;
+        if epoch <= known {
+            return self.send(from, Message::NewEpoch { epoch: known }, out);
+        }
+        if let Role::Primary(primary) = &mut self.role {
+            primary.paused = Some(now + self.config.heartbeat_interval.saturating_mul(3));
+        }
+        self.answer(from, epoch, out);
+    }
+
+    /// Says how far this member is.
+    pub(crate) fn answer(&mut self, to: NodeId, asked: Epoch, out: &mut Out) {
+        let epoch = self.agreed.standing.epoch;
+        let last = self.log.last();
+        self.send(to, Message::Position { epoch, asked, last }, out);
+    }
+
+    pub(crate) fn on_position(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        (asked, last): (Epoch, Point),
+        out: &mut Out,
+    ) {
+        let Some(campaign) = self
+            .campaign_mut()
+            .filter(|campaign| campaign.epoch == asked)
+        else {
+            return;
+        };
+        campaign.note(from, last);
+        if let Some((epoch, position)) = &mut self.heard_of
+            && epoch.node == from
+        {
+            *position = last.position.max(*position);
+        }
+        self.consider(now, out);
+    }
+
+    /// Goes on, gives up, or waits for more answers.
+    pub(crate) fn consider(&mut self, now: Instant, out: &mut Out) {
+        let (own, id) = (self.log.last(), self.config.id);
+        let fencing = matches!(self.role, Role::Fencing(_));
+        let Some(campaign) = self.campaign_mut() else {
+            return;
+        };
+        let campaign = campaign.clone();
+        let overdue = campaign.deadline.is_some_and(|deadline| deadline <= now);
+        let answered = |member| member == id || campaign.has(member);
+        if let Some((member, Point { position, epoch })) = campaign.ahead(own) {
+            // While it is only asked, entries still come in.
+            if fencing || overdue {
+                let last = position;
+                self.give_up(
+                    now,
+                    Unfit::Behind {
+                        member,
+                        last,
+                        epoch,
+                    },
+                    out,
+                );
+            }
+        } else if self.quorum.reached(answered) {
+            self.proceed(now, &campaign, out);
+        } else if overdue && self.config.write_ack == WriteAck::Quorum {
+            self.give_up(now, Unfit::NoQuorum, out);
+        } else if overdue {
+            self.proceed(now, &campaign, out);
+        }
+    }
+
+    fn proceed(&mut self, now: Instant, campaign: &Campaign, out: &mut Out) {
+        let Campaign { ticket, epoch, .. } = *campaign;
+        if let Role::Fencing(_) = self.role {
+            let missing = self.missing(&campaign.answers);
+            let appointed = true;
+            if !self.agreed.standing.appointed {
+                self.agree(Standing { epoch, appointed }, out);
+            }
+            return self.rise(now, ticket, missing, out);
+        }
+        let appointed = false;
+        self.agree(Standing { epoch, appointed }, out);
+        self.role = Role::Fencing(self.campaign(now, ticket, epoch));
+        self.ask(out);
+        self.consider(now, out);
+    }
+
+    /// Stays backup. An epoch that it has fenced stays so: without a primary, until another is promoted.
+    fn give_up(&mut self, now: Instant, why: Unfit, out: &mut Out) {
+        if let Role::Backup(backup) = &mut self.role {
+            if let Some(ticket) = backup.asking.take().and_then(|asking| asking.ticket) {
+                let why = why.into();
+                out.push(Output::Reject { ticket, why });
+            }
+            return;
+        }
+        self.become_backup(now, why, out);
+    }
+
+    /// How many entries the former primary is known to have had that are not here.
+    fn missing(&self, answers: &[(NodeId, Point)]) -> Option<u64> {
+        let (_, heard) = self.heard_of?;
+        let others = answers.iter().map(|(_, last)| last.position);
+        let most: Position = others.chain([heard]).max()?;
+        Some(most.get().saturating_sub(self.log.last().position.get()))
+    }
+
+    /// Waits for its appointment to be on disk; nothing is left to decide.
+    fn rise(&mut self, now: Instant, ticket: Option<Ticket>, missing: Option<u64>, out: &mut Out) {
+        let mark = self.agreed.mark;
+        self.role = Role::Rising(Rising {
+            ticket,
+            mark,
+            missing,
+        });
+        self.rise_if_durable(now, out);
+    }
+
+    pub(crate) fn rise_if_durable(&mut self, now: Instant, out: &mut Out) {
+        let Role::Rising(rising) = &self.role else {
+            return;
+        };
+        if rising.mark > self.disk.durable() {
+            return;
+        }
+        if let Some(ticket) = rising.ticket {
+            let (epoch, missing) = (self.agreed.standing.epoch, rising.missing);
+            out.push(Output::Report(Report::Promoted {
+                ticket,
+                epoch,
+                missing,
+            }));
+        }
+        self.become_primary(now, out);
+    }
+}

@@ -1,0 +1,250 @@
+//! The member as its journal remembers it, and the records that let the journal forget.
+
+use quorate_core::{Instant, Mark, Memory, NodeId, Position, RestoreError, SnapshotMeta};
+
+use crate::disk::Disk;
+use crate::epoch::{NOBODY, is_sane};
+use crate::member::{Agreed, Link, Out, PrimaryBackup, State};
+use crate::peer::Tap;
+use crate::role::{Backup, Role};
+use crate::{ConfigError, Log, Point, PrimaryBackupConfig, Record, Run, Standing};
+
+pub(crate) fn restore(
+    config: PrimaryBackupConfig,
+    now: Instant,
+    memory: Memory<'_, Record>,
+) -> Result<PrimaryBackup, RestoreError> {
+    let refused = |error: ConfigError| RestoreError::Config(error.reason());
+    config.validate().map_err(refused)?;
+    let quorum = config.quorum().map_err(refused)?;
+    let mut replay = Replay::new();
+    for (mark, record) in memory.records {
+        replay.take(mark, record)?;
+    }
+    let durable = memory.durable;
+    let Replay {
+        standing, mut log, ..
+    } = replay.finish(config.id, durable)?;
+    let state = join(&mut log, memory.snapshot)?;
+    log.on_durable(durable);
+    let mut others: alloc::vec::Vec<NodeId> = quorum.members();
+    others.retain(|id| *id != config.id);
+    let first = standing.epoch == NOBODY && config.primary == config.id;
+    Ok(PrimaryBackup {
+        quorum,
+        links: others
+            .into_iter()
+            .map(|id| Link { id, tap: Tap::Open })
+            .collect(),
+        agreed: Agreed {
+            standing,
+            spoken: standing.epoch,
+            ..Agreed::default()
+        },
+        log,
+        role: Role::Backup(Backup::new(now)),
+        resume: ((first || standing.appointed) && state.void.is_none()).then_some(now),
+        state,
+        disk: Disk::new(durable),
+        heard_of: None,
+        anomalies: 0,
+        config,
+    })
+}
+
+/// Joins the log to the snapshot that the state machine was restored from.
+///
+/// A snapshot that the log does not have is newer than the log if its epoch is, or if it continues the log's last epoch:
+/// it was fetched, or memory had committed what the journal had yet to write. The log then begins anew behind it.
+/// Otherwise the log has been cut since: the state is void.
+fn join(log: &mut Log, snapshot: Option<SnapshotMeta>) -> Result<State, RestoreError> {
+    let point = snapshot.map_or(Point::START, Point::from);
+    if point.position < log.base().position {
+        return Err(RestoreError::MissingSnapshot {
+            compacted: log.base().position,
+            snapshot: point.position,
+        });
+    }
+    let mut state = State::default();
+    if log.holds(point) {
+        log.skip_to(point.position);
+        state.newest = snapshot;
+    } else if point.is_ahead_of(log.last()) {
+        *log = Log::new(point);
+        (state.newest, state.unwritten) = (snapshot, true);
+    } else {
+        state.void = Some(point.position);
+    }
+    Ok(state)
+}
+
+/// The records so far.
+///
+/// Where the journal still holds its first record, every later one has to fit. Where it has forgotten its beginning,
+/// records may speak of entries that it forgot with it; an append that does then begins the log anew, and a base is
+/// needed to say what came before: whatever [`Output::Reclaim`](quorate_core::Output::Reclaim) allowed to go, a later
+/// record covers.
+struct Replay {
+    standing: Standing,
+    log: Log,
+    /// The last record taken; none: there was none yet.
+    last: Option<Mark>,
+    /// Whether the records begin with the first ever written.
+    whole: bool,
+    /// Whether a base was among them.
+    based: bool,
+}
+
+impl Replay {
+    fn new() -> Self {
+        Self {
+            standing: Standing::default(),
+            log: Log::new(Point::START),
+            last: None,
+            whole: true,
+            based: false,
+        }
+    }
+
+    fn take(&mut self, mark: Mark, record: Record) -> Result<(), RestoreError> {
+        let wrong = |why| RestoreError::Contradiction { mark, why };
+        match self.last {
+            None => self.whole = mark == Mark(1),
+            Some(last) if mark == last.next() => {}
+            Some(_) => return Err(wrong("marks do not rise by one")),
+        }
+        self.last = Some(mark);
+        let outcome = match record {
+            Record::Epoch(standing) => self.agree(standing),
+            Record::Append { prev, runs } => self.append(mark, prev, &runs),
+            Record::Compacted { standing, base } => {
+                let agreed = self.agree(standing);
+                agreed.and_then(|()| self.compact(mark, base))
+            }
+            Record::Installed { standing, base } => {
+                let agreed = self.agree(standing);
+                agreed.and_then(|()| self.install(base))
+            }
+        };
+        outcome.map_err(wrong)
+    }
+
+    fn agree(&mut self, standing: Standing) -> Result<(), &'static str> {
+        let before = self.standing;
+        if standing.epoch < before.epoch || !is_sane(standing.epoch) {
+            return Err("the epoch goes back");
+        }
+        if standing.epoch == before.epoch && before.appointed && !standing.appointed {
+            return Err("an appointment is taken back");
+        }
+        self.standing = standing;
+        Ok(())
+    }
+
+    fn append(&mut self, mark: Mark, prev: Point, runs: &[Run]) -> Result<(), &'static str> {
+        if !prev.is_sane() || runs.is_empty() {
+            return Err("an append that no member writes");
+        }
+        if !self.log.holds(prev) {
+            if self.whole {
+                return Err("an append behind an entry that is not there");
+            }
+            self.log = Log::new(prev);
+        }
+        self.log.truncate(prev.position);
+        for run in runs {
+            let entered = self.standing.epoch >= run.epoch || !(self.whole || self.based);
+            if run.epoch < self.log.last().epoch || !entered || run.epoch == NOBODY {
+                return Err("an entry of an epoch out of order");
+            }
+            self.log.append(run.epoch, run.batch.clone(), mark);
+        }
+        Ok(())
+    }
+
+    fn compact(&mut self, mark: Mark, base: Point) -> Result<(), &'static str> {
+        self.based = true;
+        if self.log.ends_run(base) {
+            self.log.compact(base, mark);
+            return Ok(());
+        }
+        if self.whole || !base.is_sane() {
+            return Err("what is forgotten was never there");
+        }
+        // Further back than the records reach: they begin behind a later compaction.
+        if base.position > self.log.base().position {
+            self.log = Log::new(base);
+        }
+        Ok(())
+    }
+
+    fn install(&mut self, base: Point) -> Result<(), &'static str> {
+        self.based = true;
+        if !base.is_sane() || (self.whole && base.position <= self.log.base().position) {
+            return Err("a snapshot that adds nothing");
+        }
+        self.log = Log::new(base);
+        Ok(())
+    }
+
+    fn finish(self, id: NodeId, durable: Mark) -> Result<Self, RestoreError> {
+        let wrong = |why| Err(RestoreError::Contradiction { mark: durable, why });
+        if self.last.unwrap_or(Mark::ZERO) != durable {
+            return wrong("the records do not end at the highest mark");
+        }
+        if !self.whole && !self.based {
+            return wrong("the beginning is missing and nothing says what it was");
+        }
+        if self.log.last().epoch > self.standing.epoch {
+            return wrong("an entry of an epoch that the member never agreed to");
+        }
+        if self.standing.appointed && self.standing.epoch.node != id {
+            return wrong("an appointment of another member");
+        }
+        Ok(self)
+    }
+}
+
+impl PrimaryBackup {
+    /// Writes down that the log was dropped and begins behind a snapshot: every older record can go.
+    pub(crate) fn write_installed(&mut self, out: &mut Out) {
+        let (standing, base) = (self.agreed.standing, self.log.base());
+        let mark = self.disk.persist(Record::Installed { standing, base }, out);
+        self.disk.reclaim(mark, mark);
+        self.state.unwritten = false;
+    }
+
+    /// Forgets entries up to `upto`, as far as whole runs allow. What a snapshot of this very log covers may go, nothing
+    /// else.
+    pub(crate) fn on_compact(
+        &mut self,
+        now: Instant,
+        upto: Position,
+        snapshot: SnapshotMeta,
+        out: &mut Out,
+    ) {
+        if self.state.void.is_some() || !self.log.holds(snapshot.into()) {
+            return;
+        }
+        self.state.learn(snapshot);
+        let base = self.log.compactable(upto.min(snapshot.position));
+        if base.position > self.log.base().position {
+            let standing = self.agreed.standing;
+            let mark = self.disk.persist(Record::Compacted { standing, base }, out);
+            self.log.compact(base, mark);
+            let below = self.log.oldest_mark().unwrap_or(mark);
+            self.disk.reclaim(mark, below);
+        }
+        self.on_snapshot_taken(now, snapshot, out);
+    }
+}
+
+impl State {
+    /// Takes note of a durable snapshot of this log.
+    pub(crate) fn learn(&mut self, snapshot: SnapshotMeta) {
+        let newest = self.newest.map_or(Position::ZERO, |newest| newest.position);
+        if newest < snapshot.position {
+            self.newest = Some(snapshot);
+        }
+    }
+}
