@@ -94,6 +94,13 @@ impl<D: Disk> SnapshotStore<D> {
                 .remove(temp)
                 .map_err(SnapshotError::io("remove", temp))?;
         }
+        if names.iter().any(|name| is_snapshot(name)) {
+            // Its writer may have died before the directory was synced: then only the cache knows the name, and what
+            // is forgotten because of the snapshot would be gone with it (`RELIABILITY` D4, E2).
+            this.disk
+                .sync_dir()
+                .map_err(SnapshotError::io("sync", "the directory"))?;
+        }
         let mut found = SnapshotsFound::default();
         for name in names.iter().rev().filter(|name| is_snapshot(name)) {
             match this.inspect(name, found.newest.is_none()) {

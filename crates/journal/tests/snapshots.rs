@@ -195,6 +195,27 @@ fn w5_a_failed_call_is_an_error_and_leaves_the_snapshots_before() {
 }
 
 #[test]
+fn d4_what_a_start_has_found_is_still_there_after_a_loss_of_power() {
+    let mut renamed = 0;
+    for n in 1.. {
+        let disk = MemDisk::new();
+        let (snapshots, _) = open(&disk).unwrap();
+        store(&snapshots, 1, 1000).unwrap();
+        disk.fail_call(n, Fault::Io);
+        let written = store(&snapshots, 2, 2000);
+        if written.is_ok() && disk.calls() > n {
+            break;
+        }
+        // The process starts again on the same machine: the cache still knows what was not synced.
+        let found = open(&disk).unwrap().1.newest;
+        renamed += u32::from(written.is_err() && found.is_some_and(|meta| meta.position.0 == 2));
+        disk.power_loss(|| false);
+        assert_eq!(open(&disk).unwrap().1.newest, found, "call {n}");
+    }
+    assert_eq!(renamed, 1, "the sync of the directory failed once");
+}
+
+#[test]
 fn w2_every_bit_flipped_falls_back_to_the_older_snapshot() {
     let disk = MemDisk::new();
     let (snapshots_store, _) = open(&disk).unwrap();
