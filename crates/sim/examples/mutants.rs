@@ -4,6 +4,7 @@
 //! cargo run --release -p quorate-sim --example mutants -- --scratch /tmp/mutants
 //! ```
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -43,10 +44,13 @@ fn main() -> std::io::Result<ExitCode> {
     if arguments.check {
         return check(&workshop, &mutants);
     }
-    let original = workshop.judge_original()?;
-    if original != Fate::Survived {
-        println!("without any mutant: {original:?}");
-        return Ok(ExitCode::FAILURE);
+    let logs: BTreeSet<String> = mutants.iter().map(|mutant| mutant.log.clone()).collect();
+    for log in logs {
+        let original = workshop.judge_original(&log)?;
+        if original != Fate::Survived {
+            println!("{log} without any mutant: {original:?}");
+            return Ok(ExitCode::FAILURE);
+        }
     }
     let mut judged = Vec::new();
     for mutant in mutants {

@@ -217,6 +217,11 @@ impl Checkers {
         self.choices.committed().0
     }
 
+    /// The last position that is chosen, whether or not anybody has said so.
+    pub(crate) fn chosen(&self) -> Position {
+        self.choices.chosen()
+    }
+
     /// The rare states that were seen.
     pub(crate) fn marks(&self) -> BTreeSet<&'static str> {
         let disks = self.disks.iter().flat_map(|disk| &disk.marks);

@@ -60,6 +60,8 @@ pub(crate) struct Process<L: ReplicatedLog, S: StateMachine> {
     pub(crate) incoming: Option<Incoming<SimDisk>>,
     /// What is committed and not applied waits for its turn.
     pub(crate) applying: bool,
+    /// When the last errand that was given ends: one thread does them, in their order.
+    pub(crate) errands: Moment,
     /// It has committed something in this turn.
     pub(crate) committed: bool,
 }

@@ -21,6 +21,8 @@ pub struct Mutant {
     pub reference: String,
     /// The invariant that should catch it.
     pub caught_by: String,
+    /// The log that runs with it, as the simulator's command line names it.
+    pub log: String,
     /// Its file.
     pub patch: PathBuf,
 }
@@ -93,6 +95,7 @@ impl Mutant {
             bug: field("Bug")?,
             reference: field("Reference")?,
             caught_by: field("Caught by")?,
+            log: field("Log")?,
             patch,
         })
     }
@@ -117,8 +120,8 @@ impl Workshop {
     }
 
     /// Runs the code as it is: a seed that fails by itself would be taken for one that found a mutant.
-    pub fn judge_original(&self) -> io::Result<Fate> {
-        self.build_and_run()
+    pub fn judge_original(&self, log: &str) -> io::Result<Fate> {
+        self.build_and_run(log)
     }
 
     /// Applies the mutant, runs seeds until one fails, takes it back.
@@ -126,7 +129,7 @@ impl Workshop {
         if let Err(why) = self.patch(mutant, &[])? {
             return Ok(Fate::DoesNotApply(why));
         }
-        let fate = self.build_and_run();
+        let fate = self.build_and_run(&mutant.log);
         if let Err(why) = self.patch(mutant, &["--reverse"])? {
             return Err(io::Error::other(format!(
                 "{} cannot be taken back: {why}",
@@ -160,7 +163,7 @@ impl Workshop {
         })
     }
 
-    fn build_and_run(&self) -> io::Result<Fate> {
+    fn build_and_run(&self, log: &str) -> io::Result<Fate> {
         let target = self.scratch.join("target");
         let built = Command::new("cargo")
             .current_dir(&self.scratch)
@@ -193,6 +196,8 @@ impl Workshop {
         }
         let run = Command::new(target.join("release/examples/sim"))
             .args([
+                "--log",
+                log,
                 "--jobs",
                 "1",
                 "--failures",
@@ -242,7 +247,8 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 /// The scoreboard as a table in Markdown.
 pub fn scoreboard(judged: &[(Mutant, Fate)]) -> String {
     let mut table = String::from(
-        "| mutant | bug | reference | expected | killed by | after seeds |\n|---|---|---|---|---|---|\n",
+        "| mutant | log | bug | reference | expected | killed by | after seeds |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for (mutant, fate) in judged {
         let (by, after) = match fate {
@@ -259,11 +265,12 @@ pub fn scoreboard(judged: &[(Mutant, Fate)]) -> String {
             bug,
             reference,
             caught_by,
+            log,
             ..
         } = mutant;
         writeln!(
             table,
-            "| {name} | {bug} | {reference} | {caught_by} | {by} | {after} |"
+            "| {name} | {log} | {bug} | {reference} | {caught_by} | {by} | {after} |"
         )
         .expect("a string takes all");
     }
@@ -272,6 +279,8 @@ pub fn scoreboard(judged: &[(Mutant, Fate)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -293,5 +302,11 @@ mod tests {
         let all = Mutant::all(&directory).expect("the mutants of this crate");
         assert!(all.len() >= 20, "{}", all.len());
         assert!(all.iter().filter(|mutant| mutant.bug == "own").count() >= 10);
+        let mut logs = BTreeMap::new();
+        for mutant in &all {
+            *logs.entry(&mutant.log).or_insert(0) += 1;
+        }
+        let enough = logs.values().all(|mutants| *mutants >= 10);
+        assert!(logs.len() >= 2 && enough, "{logs:?}");
     }
 }

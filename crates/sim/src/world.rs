@@ -22,7 +22,7 @@ use crate::host::{Errand, Host, Process};
 use crate::network::Network;
 use crate::tap::{TappedLog, TappedMachine};
 use crate::trace::Trace;
-use crate::{Cluster, Moment, Plan, Protocol, Workload};
+use crate::{Cluster, Moment, Plan, Protocol, Rules, Workload};
 
 use phases::Phase;
 
@@ -46,6 +46,7 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
     network: Network,
     crowd: Crowd<'a, W>,
     checkers: Checkers,
+    rules: Rules,
     /// What the members have in common.
     cluster: Cluster,
     /// What the protocol noted to recognise rare states.
@@ -114,6 +115,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
     pub(crate) fn new(protocol: &'a P, workload: &'a W, plan: &'a Plan, readable: bool) -> Self {
         let mut rng = Rng::new(plan.seed);
         let cluster = plan.cluster();
+        let rules = protocol.rules(&cluster);
         let mut host = |_| {
             let disk = SimDisk::new(rng.fork());
             disk.short_reads(plan.around.short_reads);
@@ -133,7 +135,8 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             hosts,
             network: Network::new(plan.network, rng.fork()),
             crowd: Crowd::new(workload, plan.clients, rng.fork(), everybody),
-            checkers: Checkers::new(plan.members, protocol.rules(&cluster)),
+            checkers: Checkers::new(plan.members, rules),
+            rules,
             cluster,
             notes: P::Notes::default(),
             trace: Trace::new(readable),

@@ -62,6 +62,12 @@ impl Choices {
         self.committed
     }
 
+    /// The last position that is chosen.
+    pub(super) fn chosen(&self) -> Position {
+        let last = self.places.iter().rposition(|place| place.chosen.is_some());
+        Position(last.map_or(0, |index| index as u64 + 1))
+    }
+
     /// What was chosen last by members that knew of no later epoch than one before `epoch`. A leader of `epoch` has it;
     /// what was chosen later, one that comes late may lack.
     pub(super) fn last_before(&self, epoch: Epoch) -> Option<(Position, Value)> {

@@ -308,12 +308,13 @@ impl DiskView {
         ))
     }
 
-    /// Whether `first..end` holds exactly `runs`.
+    /// Whether `first..end`, none of which is forgotten, holds exactly `runs`.
     fn tells(&self, first: Position, end: Option<Position>, runs: &[(Position, Run)]) -> Verdict {
         let last = self.base.plus(self.slots.len() as u64);
         let end = end.map_or(last.next(), |end| end.min(last.next()));
         let mut at = first;
-        let mut wrong = None;
+        // What is forgotten is not empty.
+        let mut wrong = (first <= self.base).then_some(first.0);
         for (start, run) in runs {
             let hole = (at.0..start.0).find(|at| self.at(Position(*at)).is_some());
             wrong = wrong.or(hole);

@@ -417,6 +417,13 @@ fn a_promise_that_leaves_out_or_alters_what_is_on_disk_is_seen() {
     for lie in lies {
         assert!(broken(checkers.on_claims(0, &[lie])).contains("P14"));
     }
+    let base = Remembered::Base {
+        upto: Position(2),
+        keeps: true,
+    };
+    stored(&mut checkers, &[0], 4, &[base]);
+    let forgotten = tells(2, None, &[vote(4, 1, b"b")]);
+    assert!(broken(checkers.on_claims(0, &[forgotten])).contains("P14"));
 }
 
 #[test]

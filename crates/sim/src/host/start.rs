@@ -92,6 +92,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
             taking: None,
             incoming: None,
             applying: false,
+            errands: Moment::START,
             committed: false,
         });
         Ok(Started {

@@ -194,10 +194,20 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         Ok(())
     }
 
-    /// An errand takes up to so many microseconds.
+    /// An errand takes up to so many microseconds, and begins when those before it are done; but a snapshot of one's
+    /// own is written between the others.
     fn errand(&mut self, host: usize, micros: u64, errand: Errand) {
         let after = Duration::from_micros(1 + self.rng.below(micros));
-        self.own(host, after, Own::Errand(errand));
+        let mut at = self.now.after(after);
+        if let Some(process) = &mut self.hosts[host].process
+            && !matches!(errand, Errand::Take)
+        {
+            at = at.max(process.errands);
+            process.errands = at;
+        }
+        let run = self.hosts[host].run;
+        let what = Own::Errand(errand);
+        self.agenda.put(at, Happening::Own { host, run, what });
     }
 
     /// Wakes the journal if it sleeps.
