@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use quorate_kv::KvStore;
-use quorate_kv::config::{Options, Protocol, Settings};
+use quorate_kv::config::{LogConfig, Options, Settings};
 use quorate_kv::server::Server;
 use quorate_node::{Node, StartError, Stopped};
 use quorate_paxos::Paxos;
@@ -115,9 +115,9 @@ async fn run(settings: Settings) -> Result<(), End> {
 
 async fn start(settings: &Settings) -> Result<Node<KvStore>, StartError> {
     let node = settings.node.clone();
-    match &settings.protocol {
-        Protocol::Raft(raft) => Node::start::<Raft>(node, raft.clone(), KvStore::new).await,
-        Protocol::Paxos(paxos) => Node::start::<Paxos>(node, paxos.clone(), KvStore::new).await,
+    match &settings.log {
+        LogConfig::Raft(raft) => Node::start::<Raft>(node, raft.clone(), KvStore::new).await,
+        LogConfig::Paxos(paxos) => Node::start::<Paxos>(node, paxos.clone(), KvStore::new).await,
     }
 }
 

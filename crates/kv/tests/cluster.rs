@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_core::{ClusterId, NodeId, ReadLevel, RoleKind};
+use quorate_core::{ClusterId, NodeId, RoleKind};
 use quorate_kv::KvStore;
 use quorate_kv::server::{Limits, Server, ServerConfig};
 use quorate_node::{Node, NodeConfig};
@@ -28,11 +28,9 @@ impl Member {
         let node = Node::start::<Raft>(config, RaftConfig::new(id, voters), KvStore::new).await;
         let node = node.unwrap();
         let server = ServerConfig {
-            protocol: "raft",
+            policy: "raft/push/quorum/linearizable/memory".parse().unwrap(),
             limits: Limits::default(),
-            read_level: ReadLevel::Linearizable,
             allow_faults: true,
-            durable: false,
         };
         let server = Server::bind("127.0.0.1:0", server).await.unwrap();
         let address = server.local_addr().unwrap();

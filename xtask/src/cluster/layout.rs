@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use quorate_core::{Durability, Policy, Protocol};
 use serde::{Deserialize, Serialize};
 
 use super::process::OutputFiles;
@@ -22,26 +23,35 @@ pub(crate) const BASE_PORT: u16 = 17_001;
 /// The most members that a cluster on one machine may have.
 pub(crate) const MAX_NODES: u16 = 9;
 
-/// Which replicated log the members run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Protocol {
-    /// Raft.
-    Raft,
-    /// Multi-Paxos.
-    Paxos,
+/// What the members promise, and how they keep it.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Choice {
+    /// All of it: `protocol/strategy/write_ack/read_level/durability`, what is left out at the end being the default
+    /// [default: raft/push/quorum/linearizable/fsync].
+    #[arg(long)]
+    policy: Option<Policy>,
+    /// Which replicated log, instead of the policy's: raft, paxos or primary-backup.
+    #[arg(long)]
+    protocol: Option<Protocol>,
+    /// What an acknowledged write rests on, instead of the policy's: fsync, buffered or memory.
+    #[arg(long)]
+    durability: Option<Durability>,
 }
 
-/// What a member's acknowledgement of a write rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Durability {
-    /// The disk has synced it: it survives a power failure.
-    Fsync,
-    /// The kernel has it: it survives a crash of the process.
-    Buffered,
-    /// Nothing: a member that stops has forgotten everything.
-    Memory,
+impl Choice {
+    /// The policy that is meant.
+    ///
+    /// # Errors
+    /// If its parts do not go together.
+    pub(crate) fn policy(self) -> Result<Policy> {
+        let policy = self.policy.unwrap_or_default();
+        let meant = Policy {
+            protocol: self.protocol.unwrap_or(policy.protocol),
+            durability: self.durability.unwrap_or(policy.durability),
+            ..policy
+        };
+        Ok(meant.checked()?)
+    }
 }
 
 /// A value of a command line option as people type it.
@@ -64,10 +74,8 @@ pub(crate) struct Layout {
     pub(crate) nodes: u16,
     /// The clients' port of member 1.
     pub(crate) base_port: u16,
-    /// Which replicated log.
-    pub(crate) protocol: Protocol,
-    /// What an acknowledgement rests on.
-    pub(crate) durability: Durability,
+    /// What they promise, and how they keep it.
+    pub(crate) policy: Policy,
     /// Whether members take `QUORATE FAULT`.
     pub(crate) allow_faults: bool,
 }
@@ -114,12 +122,11 @@ impl Layout {
             .args(["--client-addr", &self.client_addr(id)])
             .args(["--peer-addr", &self.peer_addr(id)])
             .args(["--peers", &peers.join(",")])
-            .args(["--protocol", &typed(&self.protocol)])
-            .args(["--durability", &typed(&self.durability)]);
+            .args(["--policy", &self.policy.to_string()]);
         if self.allow_faults {
             command.arg("--allow-faults");
         }
-        if self.durability != Durability::Memory {
+        if self.policy.durability != Durability::Memory {
             command.arg("--data").arg(self.data_dir(id));
             if before {
                 command.arg("--require-data");
@@ -180,8 +187,7 @@ mod tests {
             dir: "d".into(),
             nodes: 3,
             base_port: 17_001,
-            protocol: Protocol::Raft,
-            durability: Durability::Fsync,
+            policy: Policy::default(),
             allow_faults: true,
         };
         let line: Vec<_> = layout
@@ -195,7 +201,7 @@ mod tests {
             "--cluster 1 --id 2 --client-addr 127.0.0.1:17002 \
              --peer-addr 127.0.0.1:18002 \
              --peers 1=127.0.0.1:18001,2=127.0.0.1:18002,3=127.0.0.1:18003 \
-             --protocol raft --durability fsync --allow-faults --data d/member-2 --require-data"
+             --policy raft/push/quorum/linearizable/fsync --allow-faults --data d/member-2 --require-data"
         );
     }
 }

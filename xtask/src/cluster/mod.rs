@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use comfy_table::{Table, presets};
+use quorate_core::Durability;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
-use self::layout::{BASE_PORT, Durability, Layout, MAX_NODES, Protocol, typed};
+use self::layout::{BASE_PORT, Choice, Layout, MAX_NODES};
 use self::state::{Cluster, Running};
 use self::status::Status;
 use crate::workspace;
@@ -52,12 +53,8 @@ pub(crate) struct Up {
     /// How many members.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=MAX_NODES.into()))]
     nodes: u16,
-    /// Which replicated log.
-    #[arg(long, value_enum, default_value_t = Protocol::Raft)]
-    protocol: Protocol,
-    /// What an acknowledged write rests on.
-    #[arg(long, value_enum, default_value_t = Durability::Fsync)]
-    durability: Durability,
+    #[command(flatten)]
+    choice: Choice,
     /// The folder for data and logs [default: target/cluster/members].
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -139,8 +136,7 @@ fn new_layout(up: &Up, binary: PathBuf) -> Result<Layout> {
         dir,
         nodes: up.nodes,
         base_port,
-        protocol: up.protocol,
-        durability: up.durability,
+        policy: up.choice.policy()?,
         allow_faults: true,
     })
 }
@@ -199,13 +195,7 @@ async fn wait_for_leader(layout: &Layout) {
 
 async fn print_status(cluster: &Cluster) -> Result<()> {
     const FIELDS: [&str; 7] = [
-        "role",
-        "epoch",
-        "leader",
-        "commit",
-        "applied",
-        "digest",
-        "durability",
+        "role", "epoch", "leader", "commit", "applied", "digest", "policy",
     ];
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
@@ -245,9 +235,9 @@ fn print_hints(layout: &Layout) {
     let port = |id: u16| layout.base_port + id - 1;
     let other = layout.nodes.min(2);
     println!(
-        "data and logs in {}; {} durability",
+        "data and logs in {}; policy {}",
         layout.dir.display(),
-        typed(&layout.durability)
+        layout.policy
     );
     println!("try:");
     println!("  redis-cli -p {} set greeting hello", port(1));
@@ -277,7 +267,7 @@ async fn restart(id: u16) -> Result<()> {
     let mut cluster = Cluster::load()?;
     cluster.check(id)?;
     stop(&mut cluster, id).await?;
-    if !cluster.have_data.contains(&id) && cluster.layout.durability != Durability::Memory {
+    if !cluster.have_data.contains(&id) && cluster.layout.policy.durability != Durability::Memory {
         println!(
             "member {id} has forgotten its promises: what it acknowledged before may now be lost"
         );

@@ -26,7 +26,7 @@ use self::ledger::Ledger;
 use self::load::Load;
 use self::members::Members;
 use self::report::Report;
-use crate::cluster::layout::{self, Durability, Layout, Protocol, typed};
+use crate::cluster::layout::{self, Choice, Layout};
 use crate::console::{Console, Progress, Tone};
 use crate::workspace;
 
@@ -56,12 +56,8 @@ pub(crate) struct Args {
     /// Strike this member instead of the leader.
     #[arg(long)]
     victim: Option<u16>,
-    /// Which replicated log.
-    #[arg(long, value_enum, default_value_t = Protocol::Raft)]
-    protocol: Protocol,
-    /// What an acknowledged write rests on.
-    #[arg(long, value_enum, default_value_t = Durability::Fsync)]
-    durability: Durability,
+    #[command(flatten)]
+    choice: Choice,
     /// An empty folder for data and logs, which stay there, instead of a temporary one.
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -99,8 +95,7 @@ pub(crate) async fn run(args: &Args, console: Console) -> Result<bool> {
         dir,
         nodes: args.nodes,
         base_port: layout::free_ports(layout::BASE_PORT, args.nodes)?,
-        protocol: args.protocol,
-        durability: args.durability,
+        policy: args.choice.policy()?,
         allow_faults: true,
     };
     let outcome = Demo::new(args, layout, console).run().await;
@@ -196,10 +191,9 @@ impl<'a> Demo<'a> {
     fn announce(&self) {
         let layout = self.members.layout();
         let headline = format!(
-            "{} members, {}, durability {}, {} clients, {} s",
+            "{} members, {}, {} clients, {} s",
             layout.nodes,
-            typed(&layout.protocol),
-            typed(&layout.durability),
+            layout.policy,
             self.args.clients,
             self.length.as_secs()
         );

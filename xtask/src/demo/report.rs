@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
+use quorate_core::Policy;
 use serde::Serialize;
 
 use super::check::Check;
@@ -94,11 +95,8 @@ impl Report {
         let seconds = self.timeline.length.as_secs_f64();
         let rate = whole.served() as f64 / seconds;
         println!(
-            "run           {} members, {}, durability {}, {} clients, {seconds:.1} s",
-            self.layout.nodes,
-            typed(&self.layout.protocol),
-            typed(&self.layout.durability),
-            self.clients
+            "run           {} members, {}, {} clients, {seconds:.1} s",
+            self.layout.nodes, self.layout.policy, self.clients
         );
         println!("acknowledged  {writes} writes and {reads} reads, {rate:.0}/s");
         println!("latency       {}", quantiles(&whole));
@@ -136,8 +134,7 @@ impl Report {
             });
         let json = Json {
             nodes: self.layout.nodes,
-            protocol: typed(&self.layout.protocol),
-            durability: typed(&self.layout.durability),
+            policy: self.layout.policy,
             clients: self.clients,
             length_ms: millis(self.timeline.length),
             slot_ms: millis(self.timeline.slot),
@@ -155,8 +152,7 @@ impl Report {
 #[derive(Serialize)]
 struct Json<'a> {
     nodes: u16,
-    protocol: String,
-    durability: String,
+    policy: Policy,
     clients: usize,
     length_ms: u64,
     slot_ms: u64,

@@ -4,7 +4,7 @@ mod options;
 mod settings;
 
 pub use options::Options;
-pub use settings::{Protocol, Settings};
+pub use settings::{LogConfig, Settings};
 
 /// Why the server cannot be started as told.
 #[derive(Debug, thiserror::Error)]

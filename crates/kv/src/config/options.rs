@@ -45,14 +45,18 @@ pub struct Options {
     /// All members that vote and where they listen for each other, the same on each [default: this one alone]
     #[arg(long, env = "QUORATE_PEERS", value_name = "ID=HOST:PORT,…")]
     pub peers: Option<String>,
-    /// The replicated log: raft or paxos [default: raft]
+    /// The whole choice: protocol, strategy, write acknowledgement, read level, durability; what is left out at the end is
+    /// the default [default: raft/push/quorum/linearizable/fsync]
+    #[arg(long, env = "QUORATE_POLICY", value_name = "POLICY")]
+    pub policy: Option<String>,
+    /// The replicated log: raft or paxos, instead of the policy's
     #[arg(long, env = "QUORATE_PROTOCOL", value_name = "NAME")]
     pub protocol: Option<String>,
-    /// When a write counts as written: fsync (on the medium), buffered (with the system), memory (nowhere)
-    /// [default: fsync]
+    /// When a write counts as written: fsync (on the medium), buffered (with the system), memory (nowhere), instead of the
+    /// policy's
     #[arg(long, env = "QUORATE_DURABILITY", value_name = "HOW")]
     pub durability: Option<String>,
-    /// How fresh reads are: linearizable, local [default: linearizable]
+    /// How fresh reads are: linearizable, local; instead of the policy's
     #[arg(long, env = "QUORATE_READ_LEVEL", value_name = "LEVEL")]
     pub read_level: Option<String>,
     /// Seek to lead after so long without a leader; drawn anew each time between this and twice this
@@ -136,6 +140,7 @@ impl Options {
             require_data: self.require_data.or(other.require_data),
             client_addr: self.client_addr.or(other.client_addr),
             peer_addr: self.peer_addr.or(other.peer_addr),
+            policy: self.policy.or(other.policy),
             peers: self.peers.or(other.peers),
             protocol: self.protocol.or(other.protocol),
             durability: self.durability.or(other.durability),
@@ -199,7 +204,7 @@ mod tests {
             }
             count += 1;
         }
-        assert_eq!(count, 22);
+        assert_eq!(count, 23);
     }
 
     #[test]

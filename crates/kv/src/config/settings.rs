@@ -1,11 +1,12 @@
 //! The settings as they are meant: complete, checked, and turned into the parts' own configs.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use quorate_core::{ClusterId, NodeId, ReadLevel};
-use quorate_journal::Durability;
+use quorate_core::{ClusterId, Durability, NodeId, Policy, Protocol};
 use quorate_node::NodeConfig;
 use quorate_paxos::PaxosConfig;
 use quorate_raft::RaftConfig;
@@ -16,22 +17,13 @@ use crate::server::{Limits, ServerConfig};
 /// What a command may take beside the bytes of its request.
 const ROOM_AROUND: u64 = 4096;
 
-/// A replicated log that the server can run on.
+/// The replicated log that the server runs on.
 #[derive(Clone, Debug)]
-pub enum Protocol {
+pub enum LogConfig {
     /// Raft.
     Raft(RaftConfig),
     /// Multi-Paxos.
     Paxos(PaxosConfig),
-}
-
-impl Protocol {
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::Raft(_) => "raft",
-            Self::Paxos(_) => "paxos",
-        }
-    }
 }
 
 /// All that is needed to start.
@@ -40,7 +32,7 @@ pub struct Settings {
     /// The member.
     pub node: NodeConfig,
     /// Its log.
-    pub protocol: Protocol,
+    pub log: LogConfig,
     /// The server.
     pub server: ServerConfig,
     /// Where it listens for clients.
@@ -64,21 +56,27 @@ impl Settings {
         }
         let peers = peers(options.peers.as_deref(), NodeId(id), &peer_addr)?;
         let limits = limits(options)?;
-        let node = node(options, NodeId(id), peer_addr, &peers, &limits)?;
+        let policy = policy(options)?;
+        let durability = policy.durability;
+        let node = node(
+            options,
+            (NodeId(id), durability),
+            peer_addr,
+            &peers,
+            &limits,
+        )?;
         let voters: Vec<_> = peers.keys().copied().collect();
-        let protocol = protocol(options, NodeId(id), &voters)?;
+        let log = log(options, policy.protocol, NodeId(id), &voters)?;
         let server = ServerConfig {
-            protocol: protocol.name(),
+            policy,
             limits,
-            read_level: read_level(options.read_level.as_deref())?,
             allow_faults: options.allow_faults.unwrap_or(false),
-            durable: node.journal.durability == Durability::Fsync,
         };
         let threads = options.threads.unwrap_or(1);
         within("threads", threads, 1, 256)?;
         Ok(Self {
             node,
-            protocol,
+            log,
             server,
             client_addr,
             threads: threads as usize,
@@ -89,21 +87,54 @@ impl Settings {
 /// Ids up to here have default ports of their own.
 const MEMBER_ID_MAX: u64 = 999;
 
+/// The policy, with the parts that are given apart.
+fn policy(options: &Options) -> Result<Policy, ConfigError> {
+    let given = options.policy.as_deref().unwrap_or_default();
+    let mut policy = match options.policy.as_deref().map(str::parse) {
+        None => Policy::default(),
+        Some(Ok(policy)) => policy,
+        Some(Err(error)) => return absurd::<Policy>("policy", given, error),
+    };
+    instead(
+        "protocol",
+        options.protocol.as_deref(),
+        &mut policy.protocol,
+    )?;
+    instead(
+        "durability",
+        options.durability.as_deref(),
+        &mut policy.durability,
+    )?;
+    instead(
+        "read-level",
+        options.read_level.as_deref(),
+        &mut policy.read_level,
+    )?;
+    policy
+        .checked()
+        .or_else(|error| absurd("policy", policy, error))
+}
+
+fn instead<T: FromStr<Err: Display>>(
+    name: &'static str,
+    given: Option<&str>,
+    part: &mut T,
+) -> Result<(), ConfigError> {
+    let Some(given) = given else { return Ok(()) };
+    match given.parse() {
+        Ok(parsed) => *part = parsed,
+        Err(error) => return absurd(name, given, error),
+    }
+    Ok(())
+}
+
 fn node(
     options: &Options,
-    id: NodeId,
+    (id, durability): (NodeId, Durability),
     listen: String,
     peers: &BTreeMap<NodeId, String>,
     limits: &Limits,
 ) -> Result<NodeConfig, ConfigError> {
-    let durability = match options.durability.as_deref().map(str::parse) {
-        None => Durability::Fsync,
-        Some(Ok(durability)) => durability,
-        Some(Err(error)) => {
-            let given = options.durability.as_deref().unwrap_or_default();
-            return absurd("durability", given, error);
-        }
-    };
     let data = match (&options.data, durability) {
         (None, Durability::Memory) => PathBuf::new(),
         (None, _) => return Err(ConfigError::Missing("data")),
@@ -150,29 +181,33 @@ fn node(
     Ok(node)
 }
 
-fn protocol(options: &Options, id: NodeId, voters: &[NodeId]) -> Result<Protocol, ConfigError> {
-    let name = options.protocol.as_deref().unwrap_or("raft");
-    let protocol = match name {
-        "raft" => Protocol::Raft(RaftConfig::new(id, voters)),
-        "paxos" => Protocol::Paxos(PaxosConfig::new(id, voters)),
-        _ => return absurd("protocol", name, "is not known: raft and paxos are"),
+fn log(
+    options: &Options,
+    protocol: Protocol,
+    id: NodeId,
+    voters: &[NodeId],
+) -> Result<LogConfig, ConfigError> {
+    let log = match protocol {
+        Protocol::Raft => LogConfig::Raft(RaftConfig::new(id, voters)),
+        Protocol::Paxos => LogConfig::Paxos(PaxosConfig::new(id, voters)),
+        Protocol::PrimaryBackup => return absurd("protocol", protocol, "is not built yet"),
     };
-    timed(protocol, options).map_err(|why| ConfigError::Absurd {
+    timed(log, options).map_err(|why| ConfigError::Absurd {
         name: "protocol",
-        value: name.into(),
+        value: protocol.to_string(),
         why,
     })
 }
 
-/// The protocol with the timeouts of these options, checked.
-fn timed(mut protocol: Protocol, options: &Options) -> Result<Protocol, String> {
-    let (election, heartbeat, seed) = match &mut protocol {
-        Protocol::Raft(raft) => (
+/// The log with the timeouts of these options, checked.
+fn timed(mut log: LogConfig, options: &Options) -> Result<LogConfig, String> {
+    let (election, heartbeat, seed) = match &mut log {
+        LogConfig::Raft(raft) => (
             &mut raft.election_timeout,
             &mut raft.heartbeat_interval,
             &mut raft.seed,
         ),
-        Protocol::Paxos(paxos) => (
+        LogConfig::Paxos(paxos) => (
             &mut paxos.election_timeout,
             &mut paxos.heartbeat_interval,
             &mut paxos.seed,
@@ -186,11 +221,11 @@ fn timed(mut protocol: Protocol, options: &Options) -> Result<Protocol, String> 
     }
     // Only timeouts come of it: members need not differ, but it does no harm.
     *seed = u64::from(std::process::id());
-    let checked = match &protocol {
-        Protocol::Raft(raft) => raft.validate().map_err(|error| error.to_string()),
-        Protocol::Paxos(paxos) => paxos.validate().map_err(|error| error.to_string()),
+    let checked = match &log {
+        LogConfig::Raft(raft) => raft.validate().map_err(|error| error.to_string()),
+        LogConfig::Paxos(paxos) => paxos.validate().map_err(|error| error.to_string()),
     };
-    checked.map(|()| protocol)
+    checked.map(|()| log)
 }
 
 fn limits(options: &Options) -> Result<Limits, ConfigError> {
@@ -213,14 +248,6 @@ fn limits(options: &Options) -> Result<Limits, ConfigError> {
         limits.connections_max = count as usize;
     }
     Ok(limits)
-}
-
-fn read_level(name: Option<&str>) -> Result<ReadLevel, ConfigError> {
-    match name {
-        None | Some("linearizable") => Ok(ReadLevel::Linearizable),
-        Some("local") => Ok(ReadLevel::Local),
-        Some(other) => absurd("read-level", other, "is linearizable or local"),
-    }
 }
 
 /// Where to listen; by default on loopback, at a port that follows from the id.
@@ -292,11 +319,7 @@ fn within(name: &'static str, value: u64, least: u64, most: u64) -> Result<(), C
     absurd(name, value, format_args!("allowed is {least} to {most}"))
 }
 
-fn absurd<T>(
-    name: &'static str,
-    value: impl std::fmt::Display,
-    why: impl std::fmt::Display,
-) -> Result<T, ConfigError> {
+fn absurd<T>(name: &'static str, value: impl Display, why: impl Display) -> Result<T, ConfigError> {
     Err(ConfigError::Absurd {
         name,
         value: value.to_string(),
@@ -322,9 +345,9 @@ mod tests {
         assert_eq!(settings.client_addr, "127.0.0.1:17002");
         assert_eq!(settings.node.listen, "127.0.0.1:18002");
         assert_eq!(settings.node.journal.durability, Durability::Fsync);
-        assert_eq!(settings.server.read_level, ReadLevel::Linearizable);
-        assert!(!settings.server.allow_faults && settings.server.durable);
-        let Protocol::Raft(raft) = settings.protocol else {
+        assert_eq!(settings.server.policy, Policy::default());
+        assert!(!settings.server.allow_faults);
+        let LogConfig::Raft(raft) = settings.log else {
             panic!("raft is the default")
         };
         assert_eq!(raft.voters, [NodeId(2)]);
@@ -346,7 +369,9 @@ mod tests {
         assert_eq!(node.replica.request_timeout, Duration::from_millis(1234));
         assert_eq!(node.replica.snapshot_every_bytes, 100_000);
         assert_eq!(node.journal.segment_bytes, 33_554_432);
-        assert!(!node.may_create && server.allow_faults && !server.durable);
+        assert!(!node.may_create && server.allow_faults);
+        let policy = "raft/push/quorum/local/memory";
+        assert_eq!(server.policy.to_string(), policy);
         assert_eq!(server.limits.value_bytes_max, 1000);
         assert_eq!(server.limits.request_bytes_max, 100_000);
         assert_eq!(server.limits.connections_max, 5);
@@ -354,12 +379,21 @@ mod tests {
             (settings.client_addr.as_str(), settings.threads),
             ("c:3", 2)
         );
-        let Protocol::Raft(raft) = settings.protocol else {
+        let LogConfig::Raft(raft) = settings.log else {
             panic!("raft is the default")
         };
         assert_eq!(raft.voters, [NodeId(1), NodeId(2)]);
         assert_eq!(raft.election_timeout, Duration::from_millis(900));
         assert_eq!(raft.heartbeat_interval, Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_policy_says_all_and_its_parts_may_be_given_apart() {
+        let policy = |flags: &str| settings(&format!("--id 1 {flags}")).unwrap().server.policy;
+        let given = policy("--policy paxos/mixed/quorum/local/memory");
+        assert_eq!(given.to_string(), "paxos/mixed/quorum/local/memory");
+        let given = policy("--policy raft/pull --protocol paxos --durability buffered --data d");
+        assert_eq!(given.to_string(), "paxos/pull/quorum/linearizable/buffered");
     }
 
     #[test]
@@ -374,6 +408,14 @@ mod tests {
             ("--id 1 --data d --durability memory", "nothing is written"),
             ("--id 1 --data d --protocol chaos", "--protocol chaos"),
             ("--id 1 --data d --read-level old", "--read-level old"),
+            (
+                "--id 1 --data d --policy raft/push/one",
+                "acknowledges by quorum",
+            ),
+            (
+                "--id 1 --data d --policy raft/throw",
+                "push, pull, mixed or auto",
+            ),
             (
                 "--id 1 --data d --client-addr nowhere",
                 "--client-addr nowhere",

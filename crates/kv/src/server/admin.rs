@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
+use quorate_core::Durability;
 
 use super::answer::{Answer, Protocol};
 use super::request::{is_one_of, syntax_error};
@@ -164,7 +165,12 @@ pub(crate) fn config(words: &[Bytes], config: &ServerConfig) -> Answer {
     let parameters = [
         (
             "appendonly",
-            if config.durable { "yes" } else { "no" }.into(),
+            if config.policy.durability == Durability::Fsync {
+                "yes"
+            } else {
+                "no"
+            }
+            .into(),
         ),
         ("databases", "1".into()),
         ("maxclients", connections_max.to_string()),

@@ -17,6 +17,7 @@ use super::admin::{self, Session};
 use super::answer::{Answer, Shape, failure};
 use super::fault;
 use super::member::Member;
+use super::order;
 use super::read::{Found, ask_all, keys};
 use super::request::{Alone, Read, Request, Sizes, Write, parse};
 use super::wire::{ProtocolError, Scanner};
@@ -237,7 +238,11 @@ impl<M: Member> Connection<M> {
             let found = ask_all(store, &asked, ROUND_WEIGHT_MAX, answer_bytes_max);
             (asked, found)
         };
-        match self.member.read(self.shared.config.read_level, query).await {
+        match self
+            .member
+            .read(self.shared.config.policy.read_level, query)
+            .await
+        {
             Ok((mut asked, found)) => {
                 asked.drain(..found.len());
                 *reads = asked;
@@ -268,11 +273,26 @@ impl<M: Member> Connection<M> {
         Ok(None)
     }
 
-    /// `QUORATE STATUS`, `QUORATE FAULT …`
+    /// `QUORATE STATUS`, `QUORATE POLICY …`, `QUORATE PROMOTE …`, `QUORATE FAULT …`
     async fn quorate(&self, words: &[Bytes]) -> Answer {
         let rest = &words[1..];
         match &words[0].to_ascii_lowercase()[..] {
             b"status" if rest.is_empty() => admin::status(self.member.fields().await),
+            b"policy" if rest.is_empty() => admin::status(self.member.policy().await),
+            b"policy" => match order::parse_direct(rest, &self.member.peers()) {
+                Ok(order) => match self.member.direct(order) {
+                    Ok(()) => Answer::OK,
+                    Err(refused) => failure(refused),
+                },
+                Err(refusal) => refusal,
+            },
+            b"promote" => match order::parse_promote(rest) {
+                Ok(order) => {
+                    tracing::warn!(?order, "promotion ordered by a client");
+                    order::promoted(self.member.promote(order).await)
+                }
+                Err(refusal) => refusal,
+            },
             b"fault" if !self.shared.config.allow_faults => {
                 Answer::err("faults are off: start this member with --allow-faults")
             }
@@ -284,7 +304,7 @@ impl<M: Member> Connection<M> {
                 }
                 Err(refusal) => refusal,
             },
-            _ => Answer::err("unknown subcommand of 'quorate': STATUS, FAULT"),
+            _ => Answer::err("unknown subcommand of 'quorate': STATUS, POLICY, PROMOTE, FAULT"),
         }
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{Failure, NodeId, ReadLevel};
+use quorate_node::{PromoteError, Promoted};
 
+use super::order::{DirectOrder, PromoteOrder};
 use crate::store::{KvStore, Reply};
 
 /// The member that carries out what clients ask. Beside [`Node`](quorate_node::Node) only tests have one.
@@ -28,6 +30,18 @@ pub(crate) trait Member: Clone + Send + Sync + 'static {
 
     /// The other members.
     fn peers(&self) -> Vec<NodeId>;
+
+    /// The policy in force and how bulk goes to each peer: names and values, in the order to show them.
+    fn policy(&self) -> impl Future<Output = Vec<(&'static str, String)>> + Send;
+
+    /// Lets bulk leave in another way.
+    fn direct(&self, order: DirectOrder) -> Result<(), Failure>;
+
+    /// Asks the member to lead.
+    fn promote(
+        &self,
+        order: PromoteOrder,
+    ) -> impl Future<Output = Result<Promoted, PromoteError>> + Send;
 
     /// Puts a fault on links, or takes it off.
     fn fault(&self, order: &FaultOrder);

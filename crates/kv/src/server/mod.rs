@@ -7,7 +7,7 @@
 //!
 //! Within a program of one's own:
 //! ```
-//! use quorate_core::{ClusterId, NodeId, ReadLevel};
+//! use quorate_core::{ClusterId, NodeId};
 //! use quorate_kv::KvStore;
 //! use quorate_kv::server::{Limits, Server, ServerConfig};
 //! use quorate_node::{Node, NodeConfig};
@@ -21,11 +21,9 @@
 //! let node = Node::start::<Raft>(config, RaftConfig::new(id, &[id]), KvStore::new).await?;
 //!
 //! let config = ServerConfig {
-//!     protocol: "raft",
+//!     policy: "raft/push/quorum/linearizable/memory".parse()?,
 //!     limits: Limits::default(),
-//!     read_level: ReadLevel::Linearizable,
 //!     allow_faults: false,
-//!     durable: false,
 //! };
 //! let server = Server::bind("127.0.0.1:0", config).await?;
 //! let address = server.local_addr()?;
@@ -52,6 +50,7 @@ mod connection;
 mod fault;
 mod member;
 mod node;
+mod order;
 mod read;
 mod request;
 mod set;
@@ -65,7 +64,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_core::ReadLevel;
+use quorate_core::Policy;
 use quorate_node::Node;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -79,16 +78,12 @@ use member::Member;
 /// How a server treats its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// The log's name, as `policy` shows it.
-    pub protocol: &'static str,
+    /// The log behind it, how fresh reads are, and what an acknowledgement rests on.
+    pub policy: Policy,
     /// What clients may use.
     pub limits: Limits,
-    /// How fresh reads are.
-    pub read_level: ReadLevel,
     /// Whether `QUORATE FAULT` may disturb the links to other members.
     pub allow_faults: bool,
-    /// Whether what is acknowledged is on the medium: what `CONFIG GET appendonly` says.
-    pub durable: bool,
 }
 
 /// What clients may use.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use bytes::Bytes;
-use quorate_core::{Failure, NodeId, ReadLevel};
-use quorate_node::{Node, NodeStatus};
+use quorate_core::{Failure, LinkStatus, NodeId, Policy, ReadLevel};
+use quorate_node::{Node, NodeStatus, PromoteError, Promoted};
 use quorate_transport::{Direction, Fault};
 
 use super::ServerConfig;
 use super::member::{FaultKind, FaultOrder, Member};
+use super::order::{DirectOrder, PromoteOrder};
 use crate::KvStore;
 use crate::store::Reply;
 
@@ -17,17 +18,32 @@ use crate::store::Reply;
 #[derive(Clone, Debug)]
 pub(crate) struct Backing {
     node: Node<KvStore>,
-    protocol: &'static str,
-    read_level: ReadLevel,
+    policy: Policy,
 }
 
 impl Backing {
     pub(crate) fn new(node: Node<KvStore>, config: &ServerConfig) -> Self {
         Self {
             node,
-            protocol: config.protocol,
-            read_level: config.read_level,
+            policy: config.policy,
         }
+    }
+
+    /// The policy in force: its strategy is the one that all links were last given, if they have one in common.
+    fn policy_over(&self, flows: &[LinkStatus]) -> Policy {
+        let mut directions = flows.iter().map(|link| link.direction);
+        let first = directions
+            .next()
+            .filter(|first| directions.all(|direction| direction == *first));
+        Policy {
+            strategy: first.unwrap_or(self.policy.strategy),
+            ..self.policy
+        }
+    }
+
+    async fn flows(&self) -> Vec<LinkStatus> {
+        // A member that has stopped has none.
+        self.node.flows().await.unwrap_or_default()
     }
 
     /// Which links stand: a member counts as reached when every lane of it is.
@@ -84,11 +100,8 @@ impl Member for Backing {
             Ok((keys, time)) => (keys.to_string(), time.as_millis().to_string()),
             Err(_) => (none(), none()),
         };
-        let durability = status.journal.durability;
-        let policy = format!(
-            "{}/push/quorum/{}/{durability}",
-            self.protocol, self.read_level
-        );
+        let flows = self.flows().await;
+        let policy = self.policy_over(&flows);
         let mut fields = vec![
             ("role", status.log.role.to_string()),
             ("epoch", status.log.epoch.to_string()),
@@ -103,14 +116,31 @@ impl Member for Backing {
             ("commit", status.log.committed.max(applied).to_string()),
             ("applied", applied.to_string()),
             ("digest", digest),
-            ("policy", policy),
-            ("durability", durability.to_string()),
+            ("policy", policy.to_string()),
+            ("durability", status.journal.durability.to_string()),
             ("keys", keys),
             ("log_time", log_time),
             ("links", self.links()),
+            ("flows", ways(&flows)),
         ];
         fields.extend(details(&status));
         fields
+    }
+
+    async fn policy(&self) -> Vec<(&'static str, String)> {
+        let flows = self.flows().await;
+        vec![
+            ("policy", self.policy_over(&flows).to_string()),
+            ("flows", ways(&flows)),
+        ]
+    }
+
+    fn direct(&self, order: DirectOrder) -> Result<(), Failure> {
+        self.node.direct(order.peer, order.direction)
+    }
+
+    async fn promote(&self, order: PromoteOrder) -> Result<Promoted, PromoteError> {
+        self.node.promote(order.round, order.force).await
     }
 
     fn peers(&self) -> Vec<NodeId> {
@@ -135,6 +165,20 @@ impl Member for Backing {
             }
         }
     }
+}
+
+/// How bulk goes to each peer: `2=push,3=auto:pull`, what was chosen and, where that is something else, what is in force.
+fn ways(flows: &[LinkStatus]) -> String {
+    let way = |link: &LinkStatus| {
+        let (direction, flow) = (link.direction.to_string(), link.flow.to_string());
+        let in_force = if flow == direction {
+            String::new()
+        } else {
+            format!(":{flow}")
+        };
+        format!("{}={direction}{in_force}", link.peer)
+    };
+    flows.iter().map(way).collect::<Vec<_>>().join(",")
 }
 
 fn has_room(node: &Node<KvStore>) -> bool {
@@ -178,6 +222,13 @@ fn details(status: &NodeStatus) -> Vec<(&'static str, String)> {
         ("backlog_bytes", load.backlog_bytes.to_string()),
         ("parcels_lost", load.parcels_lost.to_string()),
         ("parcels_malformed", load.parcels_malformed.to_string()),
+        ("link_changes", status.link_changes.to_string()),
+        (
+            "entries_lost",
+            status
+                .entries_lost
+                .map_or_else(|| "unknown".to_owned(), |count| count.to_string()),
+        ),
     ]
 }
 

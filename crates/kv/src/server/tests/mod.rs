@@ -10,13 +10,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{At, Failure, NodeId, Position, ReadLevel, StateMachine, Timestamp};
+use quorate_core::{
+    At, Epoch, Failure, NodeId, Policy, Position, ReadLevel, Rejection, StateMachine, Timestamp,
+};
+use quorate_node::{PromoteError, Promoted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::member::{FaultOrder, Member};
+use super::order::{DirectOrder, PromoteOrder};
 use super::{Limits, Server, ServerConfig};
 use crate::KvStore;
 use crate::store::Reply;
@@ -36,6 +40,7 @@ struct State {
     seen: String,
     failures: VecDeque<Failure>,
     faults: Vec<FaultOrder>,
+    directed: Vec<DirectOrder>,
 }
 
 const UNLIMITED: usize = Semaphore::MAX_PERMITS;
@@ -111,6 +116,27 @@ impl Member for Fake {
         vec![NodeId(2), NodeId(3)]
     }
 
+    async fn policy(&self) -> Vec<(&'static str, String)> {
+        vec![("policy", Policy::default().to_string())]
+    }
+
+    fn direct(&self, order: DirectOrder) -> Result<(), Failure> {
+        let mut state = self.state.lock().unwrap();
+        state.directed.push(order);
+        state.failures.pop_front().map_or(Ok(()), Err)
+    }
+
+    async fn promote(&self, order: PromoteOrder) -> Result<Promoted, PromoteError> {
+        if order.force {
+            return Err(Rejection::Unsupported.into());
+        }
+        let (round, node) = (order.round.unwrap_or(2), NodeId(1));
+        Ok(Promoted {
+            epoch: Epoch { round, node },
+            missing: order.round,
+        })
+    }
+
     fn fault(&self, order: &FaultOrder) {
         self.state.lock().unwrap().faults.push(order.clone());
     }
@@ -118,11 +144,9 @@ impl Member for Fake {
 
 fn config() -> ServerConfig {
     ServerConfig {
-        protocol: "raft",
+        policy: Policy::default(),
         limits: Limits::default(),
-        read_level: ReadLevel::Linearizable,
         allow_faults: false,
-        durable: false,
     }
 }
 

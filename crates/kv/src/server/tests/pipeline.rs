@@ -195,3 +195,31 @@ async fn faults_are_ordered_only_where_they_are_allowed() {
     assert_eq!((faults.len(), faults[0].kind), (1, FaultKind::Cut));
     assert!(faults[0].inwards && !faults[0].outwards);
 }
+
+#[tokio::test]
+async fn an_operator_directs_links_and_promotes() {
+    let member = Fake::new(UNLIMITED);
+    let server = serve(&member, config()).await;
+    let mut client = Client::connect(&server).await;
+    client
+        .send("QUORATE POLICY\nQUORATE POLICY pull\nQUORATE POLICY auto 3\nQUORATE POLICY auto 4\n")
+        .await;
+    let policy = "*2\r\n$6\r\npolicy\r\n$35\r\nraft/push/quorum/linearizable/fsync\r\n";
+    client.expect(policy).await;
+    client
+        .expect("+OK\r\n+OK\r\n-ERR 4 is no peer of this member\r\n")
+        .await;
+    let directed = member.state.lock().unwrap().directed.clone();
+    let peers: Vec<_> = directed.iter().map(|order| order.peer).collect();
+    assert_eq!(peers, [None, Some(NodeId(3))]);
+    client
+        .send("QUORATE PROMOTE ROUND 9\nQUORATE PROMOTE\nQUORATE PROMOTE FORCE\n")
+        .await;
+    client
+        .expect("*4\r\n$5\r\nepoch\r\n$3\r\n9.1\r\n$7\r\nmissing\r\n$1\r\n9\r\n")
+        .await;
+    client
+        .expect("*4\r\n$5\r\nepoch\r\n$3\r\n2.1\r\n$7\r\nmissing\r\n$7\r\nunknown\r\n")
+        .await;
+    client.expect("-ERR this log cannot do that\r\n").await;
+}
