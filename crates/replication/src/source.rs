@@ -1,0 +1,384 @@
+//! The sending end of a link: who opens the tap, and how far.
+//!
+//! The log itself holds what the peer lacks; this end holds numbers only. It tells the log how many bytes may leave
+//! ([`Credit::Only`]), counts what does, and hears what became of it.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use quorate_core::{
+    Credit, Direction, Flow, Instant, LinkEvent, LinkReason, LinkStatus, NodeId, Position,
+};
+
+use crate::Budget;
+use crate::lag::History;
+use crate::pace::{Departure, Pace};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    peer: NodeId,
+    direction: Direction,
+    flow: Flow,
+    /// Bytes sent in this run.
+    sent: u64,
+    /// Of these, confirmed by the peer's present run, or given up with its former one; and when it last said so.
+    done: (u64, Instant),
+    /// Up to where the peer asked.
+    grant: u64,
+    flights: VecDeque<Flight>,
+    /// Bytes of flights that are lent bodies.
+    lent: u64,
+    pace: Pace,
+    /// Up to here, more would have been sent if it could.
+    limited: u64,
+    told: Told,
+    probe: Probe,
+    standing: Standing,
+    totals: Totals,
+}
+
+/// Something under way.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    /// Bytes sent in this run when it had left.
+    stamp: u64,
+    bytes: u64,
+    kind: Kind,
+    departure: Departure,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Entries up to here, as far as the message says.
+    Entries(Option<Position>),
+    /// A body that the peer asked for.
+    Lent,
+}
+
+/// What the log was last told it may send.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// What is left of it.
+    left: u64,
+    /// Nothing may leave.
+    closed: bool,
+    /// It is out of date, whatever is left of it.
+    stale: bool,
+}
+
+/// When to ask what has become of what was sent.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    at: Option<Instant>,
+    wait: Duration,
+}
+
+/// How the peer stands towards what is chosen.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    /// Up to where it last confirmed.
+    reached: Position,
+    behind: bool,
+    /// Since when it has lacked next to nothing.
+    near: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    messages: u64,
+    bytes: u64,
+    hollow: u64,
+}
+
+impl Source {
+    pub(crate) fn new(peer: NodeId, direction: Direction, budget: &Budget, now: Instant) -> Self {
+        Self {
+            peer,
+            direction,
+            flow: flow(direction, false),
+            sent: 0,
+            done: (0, now),
+            grant: 0,
+            flights: VecDeque::new(),
+            lent: 0,
+            pace: Pace::new(budget),
+            limited: 0,
+            told: Told {
+                left: 0,
+                closed: false,
+                stale: true,
+            },
+            probe: Probe {
+                at: None,
+                wait: budget.probe_after,
+            },
+            standing: Standing {
+                reached: Position::ZERO,
+                behind: false,
+                near: None,
+            },
+            totals: Totals::default(),
+        }
+    }
+
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub(crate) const fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Bytes under way: all that is held for the peer.
+    pub(crate) const fn flying(&self) -> u64 {
+        self.sent - self.done.0
+    }
+
+    /// Bytes of lent bodies under way.
+    pub(crate) const fn lent(&self) -> u64 {
+        self.lent
+    }
+
+    /// Bytes that may leave now.
+    fn allowance(&self, budget: &Budget) -> u64 {
+        if self.flights.len() >= budget.messages_max {
+            return 0;
+        }
+        // Whatever a peer asks for, no more is held for it than this member's own budget says.
+        let most = if self.flow.is_pull() {
+            self.grant
+                .saturating_sub(self.done.0)
+                .min(budget.fetch_bytes)
+        } else {
+            self.pace.window()
+        };
+        most.saturating_sub(self.flying())
+    }
+
+    /// What the log has to be told, if anything.
+    pub(crate) fn credit(&mut self, budget: &Budget) -> Option<Credit> {
+        let allowance = self.allowance(budget);
+        let Told {
+            left,
+            closed,
+            stale,
+        } = self.told;
+        let due = if allowance == 0 {
+            !closed
+        } else {
+            // A log that has enough left is not told at every confirmation.
+            closed || left < allowance / 2 || left / 2 > allowance
+        };
+        if allowance == 0 {
+            self.limited = self.sent;
+        }
+        if !due && !stale {
+            return None;
+        }
+        self.told = Told {
+            left: allowance,
+            closed: allowance == 0,
+            stale: false,
+        };
+        Some(Credit::Only(allowance))
+    }
+
+    /// Something leaves: `bytes` are what it counts, of which `bodies` travel and `hollow` do not.
+    pub(crate) fn on_sent(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        (bytes, bodies, hollow): (u64, u64, u64),
+        budget: &Budget,
+    ) {
+        if self.flights.is_empty() {
+            self.done.1 = now;
+        }
+        self.sent += bytes;
+        self.told.left = self.told.left.saturating_sub(bytes);
+        if kind == Kind::Lent {
+            self.lent += bytes;
+        }
+        self.flights.push_back(Flight {
+            stamp: self.sent,
+            bytes,
+            kind,
+            departure: Departure {
+                at: now,
+                done: self.done,
+            },
+        });
+        self.totals.messages += 1;
+        self.totals.bytes += bodies;
+        self.totals.hollow += hollow;
+        self.arm(now, budget);
+    }
+
+    /// The peer says what is done, and up to where it asks.
+    pub(crate) fn on_report(&mut self, now: Instant, done: u64, grant: u64, budget: &Budget) {
+        if done > self.sent {
+            // Nobody can have what was not sent.
+            return;
+        }
+        self.grant = self.grant.max(grant);
+        if done <= self.done.0 {
+            return;
+        }
+        self.done = (done, now);
+        while let Some(flight) = self.flights.front().copied() {
+            if flight.stamp > done {
+                break;
+            }
+            self.flights.pop_front();
+            self.land(&flight);
+            let limited = flight.stamp <= self.limited;
+            self.pace
+                .on_confirmed(now, flight.departure, flight.stamp, limited);
+        }
+        self.probe = Probe {
+            at: None,
+            wait: budget.probe_after,
+        };
+        self.arm(now, budget);
+    }
+
+    fn land(&mut self, flight: &Flight) {
+        match flight.kind {
+            Kind::Entries(Some(last)) => self.standing.reached = last,
+            Kind::Entries(None) => {}
+            Kind::Lent => self.lent -= flight.bytes,
+        }
+    }
+
+    /// The peer has started anew: what was under way is lost, and what it asked for is forgotten.
+    pub(crate) fn on_new_run(&mut self, now: Instant, budget: &Budget) {
+        self.done = (self.sent, now);
+        self.flights.clear();
+        (self.lent, self.grant) = (0, 0);
+        self.told.stale = true;
+        self.probe.at = None;
+        self.arm(now, budget);
+    }
+
+    /// Whether nothing is under way and more could be: the peer has all that the log would send it.
+    fn is_at_rest(&self, budget: &Budget) -> bool {
+        self.flights.is_empty() && self.allowance(budget) > 0
+    }
+
+    fn arm(&mut self, now: Instant, budget: &Budget) {
+        if self.is_at_rest(budget) {
+            self.probe.at = None;
+        } else if self.probe.at.is_none() {
+            let trips = self.pace.round_trip().unwrap_or_default().saturating_mul(4);
+            self.probe.at = Some(now + self.probe.wait.max(trips));
+        }
+    }
+
+    /// Whether the peer is to be asked what has become of what was sent.
+    pub(crate) fn probe_due(&mut self, now: Instant, budget: &Budget) -> bool {
+        let due = self.probe.at.is_some_and(|at| at <= now);
+        if due {
+            self.probe.at = None;
+            self.probe.wait = (self.probe.wait * 2).min(budget.probe_after * 16);
+            self.arm(now, budget);
+        }
+        due
+    }
+
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        self.probe.at
+    }
+
+    /// Whether the peer confirms what it is sent in good time.
+    pub(crate) fn is_lively(&self, now: Instant, budget: &Budget) -> bool {
+        let oldest = self.flights.front().map(|flight| flight.departure.at);
+        oldest.is_none_or(|at| now.since(at) < budget.body_timeout)
+    }
+
+    /// Whether time may change what is in force.
+    pub(crate) fn is_watched(&self, budget: &Budget) -> bool {
+        let adapts = matches!(self.direction, Direction::Mixed | Direction::Auto);
+        adapts && (self.standing.behind || !self.is_at_rest(budget))
+    }
+
+    /// Another direction is chosen.
+    pub(crate) fn direct(&mut self, direction: Direction) -> Option<LinkEvent> {
+        let changed = direction != self.direction;
+        self.direction = direction;
+        (self.standing.behind, self.standing.near) = (false, None);
+        changed.then(|| self.turn(LinkReason::Directed))
+    }
+
+    /// Whether the peer has fallen behind, or has caught up: then another direction is in force.
+    pub(crate) fn judge(
+        &mut self,
+        now: Instant,
+        history: &History,
+        budget: &Budget,
+    ) -> Option<LinkEvent> {
+        if !self.is_watched(budget) {
+            self.standing.near = None;
+            return None;
+        }
+        let lag = if self.is_at_rest(budget) {
+            Duration::ZERO
+        } else {
+            history.lag(now, self.standing.reached)
+        };
+        if !self.standing.behind {
+            self.standing.behind = lag >= budget.behind_after;
+            return self
+                .standing
+                .behind
+                .then(|| self.turn(LinkReason::Behind(lag)));
+        }
+        if lag > budget.behind_after / 4 {
+            self.standing.near = None;
+            return None;
+        }
+        let near = now.since(*self.standing.near.get_or_insert(now));
+        if near < budget.restore_after {
+            return None;
+        }
+        (self.standing.behind, self.standing.near) = (false, None);
+        Some(self.turn(LinkReason::CaughtUp(near)))
+    }
+
+    fn turn(&mut self, why: LinkReason) -> LinkEvent {
+        let from = self.flow;
+        self.flow = flow(self.direction, self.standing.behind);
+        self.told.stale = true;
+        LinkEvent {
+            peer: self.peer,
+            direction: self.direction,
+            from,
+            to: self.flow,
+            why,
+        }
+    }
+
+    pub(crate) fn status(&self, budget: &Budget) -> LinkStatus {
+        LinkStatus {
+            peer: self.peer,
+            direction: self.direction,
+            flow: self.flow,
+            window: (!self.flow.is_pull()).then(|| self.pace.window()),
+            credit: self.allowance(budget),
+            flying: self.flying(),
+            round_trip: self.pace.round_trip(),
+            messages: self.totals.messages,
+            bytes: self.totals.bytes,
+            hollow: self.totals.hollow,
+        }
+    }
+}
+
+/// What is in force when `direction` is chosen.
+const fn flow(direction: Direction, behind: bool) -> Flow {
+    match (direction, behind) {
+        (Direction::Push, _) | (Direction::Auto, false) => Flow::Push,
+        (Direction::Pull, _) | (Direction::Auto, true) => Flow::Pull,
+        (Direction::Mixed, false) => Flow::Mixed,
+        (Direction::Mixed, true) => Flow::Catchup,
+    }
+}
