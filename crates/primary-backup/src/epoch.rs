@@ -35,6 +35,11 @@ pub const fn appointment(epoch: Epoch) -> u64 {
     epoch.round / STARTS
 }
 
+/// Whether two epochs are starts of one appointment.
+pub(crate) fn is_same_appointment(one: Epoch, other: Epoch) -> bool {
+    one.node == other.node && appointment(one) == appointment(other)
+}
+
 /// The next start of the same appointment. None: it has had too many; the operator is to give another round.
 pub(crate) const fn again(epoch: Epoch) -> Option<Epoch> {
     let Epoch { round, node } = epoch;

@@ -71,6 +71,11 @@ impl PrimaryBackup {
         self.anomalies
     }
 
+    /// Whether the state machine holds entries that are lost, and waits to be replaced: reads of it show what never was.
+    pub const fn is_void(&self) -> bool {
+        self.state.void.is_some()
+    }
+
     /// Where a write is when it is acknowledged here.
     pub const fn write_ack(&self) -> WriteAck {
         self.config.write_ack

@@ -18,6 +18,7 @@ use quorate_core::{
 };
 use smallvec::SmallVec;
 
+use crate::epoch::is_same_appointment;
 use crate::member::{Out, PrimaryBackup};
 use crate::peer::Peer;
 use crate::reads::Reads;
@@ -108,12 +109,15 @@ impl Campaign {
     }
 
     /// Who has more than a log that ends at `own`, and what.
+    ///
+    /// A primary that goes on need not mind entries of its own appointment that its disk lacks: it cannot have
+    /// acknowledged them, for its own disk always counts. Everything before them it has.
     pub(crate) fn ahead(&self, own: Point) -> Option<(NodeId, Point)> {
-        let ahead = self
-            .answers
-            .iter()
-            .filter(|(_, last)| last.is_ahead_of(own));
+        let minded =
+            |last: &Point| self.ticket.is_some() || !is_same_appointment(last.epoch, self.epoch);
+        let ahead = self.answers.iter();
         ahead
+            .filter(|(_, last)| last.is_ahead_of(own) && minded(last))
             .max_by_key(|(_, last)| (last.epoch, last.position))
             .copied()
     }

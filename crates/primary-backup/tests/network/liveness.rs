@@ -1,0 +1,107 @@
+//! What has to be true once everything is well again, and what has to have happened before.
+
+use std::time::Duration;
+
+use quorate_core::{Input, Ticket};
+
+use crate::world::{ELECTION, World};
+
+/// What happened in a run: a test that provokes nothing proves nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub steps: u64,
+    pub chosen: u64,
+    pub leaders: u64,
+    pub crashes: u64,
+    pub reads: u64,
+    pub rejected: u64,
+    pub overloaded: u64,
+    pub fetches: u64,
+    pub installs: u64,
+    pub reclaims: u64,
+    pub lost: u64,
+    pub rejects: u64,
+    pub longest_catch_up: Duration,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.chosen += other.chosen;
+        self.leaders += other.leaders;
+        self.crashes += other.crashes;
+        self.reads += other.reads;
+        self.rejected += other.rejected;
+        self.overloaded += other.overloaded;
+        self.fetches += other.fetches;
+        self.installs += other.installs;
+        self.reclaims += other.reclaims;
+        self.lost += other.lost;
+        self.rejects += other.rejects;
+        self.longest_catch_up = self.longest_catch_up.max(other.longest_catch_up);
+    }
+
+    pub fn assert_everything_happened(&self, seeds: u64) {
+        if seeds < 50 {
+            return;
+        }
+        assert!(
+            self.chosen > 20 * seeds && self.leaders > 2 * seeds,
+            "{self:?}"
+        );
+        assert!(self.crashes > seeds && self.reads > seeds, "{self:?}");
+        let rare = [
+            self.fetches,
+            self.installs,
+            self.reclaims,
+            self.lost,
+            self.rejects,
+        ];
+        assert!(rare.iter().all(|count| *count > 0), "{self:?}");
+    }
+}
+
+impl World {
+    /// L1, L2, L3: a leader within ten election timeouts, new writes chosen, logs equal.
+    pub(crate) fn check_liveness(&mut self) {
+        let healed = self.now;
+        let patience = ELECTION * 10;
+        let target = self.ledger.chosen();
+        let members = self.members.len();
+        let led = |world: &Self| (0..members).any(|index| world.leads(index));
+        self.run_until(healed + patience, led);
+        // One that led before the healing may still have to make way.
+        self.run_until(healed + patience, |_| false);
+        assert!(led(self), "no leader within {patience:?}");
+        // The narrowest windows let one entry through a round trip.
+        let catch_up = self.now + Duration::from_secs(30);
+        self.run_until(catch_up, |world| world.ledger.chosen() > target);
+        assert!(self.ledger.chosen() > target, "a new write is chosen");
+        self.totals.longest_catch_up = self.now.since(healed);
+        let leader = (0..members).rfind(|index| self.leads(*index)).unwrap();
+        // A full log has to be compacted before it takes more.
+        for member in 0..self.members.len() {
+            self.snapshot(member);
+        }
+        self.run_until(self.now + patience, |_| false);
+        self.tickets += 1;
+        self.propose(leader, Ticket(self.tickets));
+        let target = self.members[leader].written.last().position;
+        let equal = |world: &Self| {
+            world
+                .members
+                .iter()
+                .all(|member| member.state.position >= target)
+        };
+        self.run_until(self.now + Duration::from_secs(30), equal);
+        assert!(equal(self), "members do not catch up to {target}");
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.reads.insert(ticket, self.ledger.chosen());
+        let reads = self.totals.reads;
+        self.step(leader, Input::Read { ticket });
+        let answered = |world: &Self| !world.reads.contains_key(&ticket);
+        self.run_until(self.now + patience, answered);
+        assert!(self.totals.reads > reads, "a read is answered");
+    }
+}

@@ -1,0 +1,87 @@
+//! What records amount to, worked out entry by entry: the slow, obvious counterpart of the log.
+
+use quorate_core::{Epoch, Position};
+use quorate_primary_backup::{Point, Record, Standing};
+
+use crate::member::hashes;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    pub standing: Standing,
+    pub base: Point,
+    /// Epoch and hash of every entry behind the base.
+    pub entries: Vec<(Epoch, u64)>,
+}
+
+impl Image {
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Epoch(standing) => self.agree(*standing),
+            Record::Append { prev, runs } => {
+                assert_eq!(
+                    self.epoch_at(prev.position),
+                    Some(prev.epoch),
+                    "{record} follows nothing"
+                );
+                self.entries.truncate(self.index(prev.position.next()));
+                for run in runs {
+                    let hashes = hashes(&run.batch);
+                    self.entries
+                        .extend(hashes.into_iter().map(|hash| (run.epoch, hash)));
+                }
+            }
+            Record::Compacted { standing, base } => {
+                self.agree(*standing);
+                assert_eq!(self.epoch_at(base.position), Some(base.epoch), "{record}");
+                self.entries.drain(..self.index(base.position.next()));
+                self.base = *base;
+            }
+            Record::Installed { standing, base } => {
+                self.agree(*standing);
+                assert_ne!(self.epoch_at(base.position), Some(base.epoch), "{record}");
+                self.entries.clear();
+                self.base = *base;
+            }
+        }
+    }
+
+    pub fn last(&self) -> Point {
+        Point {
+            position: self.base.position.plus(self.entries.len() as u64),
+            epoch: self
+                .entries
+                .last()
+                .map_or(self.base.epoch, |(epoch, _)| *epoch),
+        }
+    }
+
+    pub fn epoch_at(&self, position: Position) -> Option<Epoch> {
+        if position == self.base.position {
+            return Some(self.base.epoch);
+        }
+        self.entry(position).map(|(epoch, _)| epoch)
+    }
+
+    pub fn hash_at(&self, position: Position) -> Option<u64> {
+        self.entry(position).map(|(_, hash)| hash)
+    }
+
+    fn entry(&self, position: Position) -> Option<(Epoch, u64)> {
+        if position <= self.base.position {
+            return None;
+        }
+        self.entries.get(self.index(position)).copied()
+    }
+
+    fn index(&self, position: Position) -> usize {
+        (position.get() - self.base.position.get() - 1) as usize
+    }
+
+    fn agree(&mut self, standing: Standing) {
+        assert!(
+            standing.epoch >= self.standing.epoch,
+            "epochs never go back"
+        );
+        self.standing = standing;
+    }
+}
