@@ -27,9 +27,12 @@ pub(crate) struct Recovered<D: Disk, L: ReplicatedLog, S: StateMachine> {
     pub(crate) durable: Mark,
 }
 
+/// The config of the log, once it is known which run of the member this is.
+pub(crate) type LogConfig<L> = Box<dyn FnOnce(Life) -> <L as ReplicatedLog>::Config + Send>;
+
 /// What is started, beside its config.
 pub(crate) struct Seed<L: ReplicatedLog, F> {
-    pub(crate) log: L::Config,
+    pub(crate) log: LogConfig<L>,
     pub(crate) empty: F,
     pub(crate) clocks: Clocks,
 }
@@ -61,7 +64,7 @@ where
     let durable = opened
         .as_ref()
         .map_or(Mark::ZERO, |(_, recovery)| recovery.last);
-    let log = restore_log::<D, L>(config, log, &clocks, opened.as_ref(), found.newest)?;
+    let log = restore_log::<D, L>(config, log(life), &clocks, opened.as_ref(), found.newest)?;
     let mut limits = config.replica.clone();
     (limits.id, limits.life) = (config.id, life);
     say(opened.as_ref(), found.newest);

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use quorate_core::{ReplicatedLog, StateMachine};
+use quorate_core::{Life, ReplicatedLog, StateMachine};
 use quorate_handoff::{BatchSender, batch_queue, watermark};
 use quorate_journal::{Disk, Durability, FileDisk, Journal, JournalError, MemDisk};
 use quorate_transport::{Config as TransportConfig, Transport};
@@ -22,7 +22,7 @@ use crate::inputs::{Durable, Inputs, Notice, StopSignal};
 use crate::ledger::Ledger;
 use crate::node::{Handle, Node, Refusal};
 use crate::outlets::{Losses, Lost, Name, Outlets};
-use crate::recovery::{Recovered, Seed, fresh_incarnation, recover};
+use crate::recovery::{LogConfig, Recovered, Seed, fresh_incarnation, recover};
 use crate::status::Board;
 use crate::waiting::Waiting;
 use crate::writer::Writer;
@@ -51,7 +51,24 @@ impl<S: StateMachine> Node<S> {
         L: ReplicatedLog + Send + 'static,
         L::Config: Send + 'static,
     {
+        Self::start_with::<L>(config, move |_| log, empty).await
+    }
+
+    /// As [`Node::start`], for a log whose config says which run of the member this is: that is known only once the
+    /// journal is open.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_with<L>(
+        config: NodeConfig,
+        log: impl FnOnce(Life) -> L::Config + Send + 'static,
+        empty: impl FnOnce() -> S + Send + 'static,
+    ) -> Result<Self, StartError>
+    where
+        L: ReplicatedLog + Send + 'static,
+    {
         config.check()?;
+        let log: LogConfig<L> = Box::new(log);
         let span = member_span(&config);
         if config.journal.durability == Durability::Memory {
             let launched = launch::<_, L, S, _>(|| Ok(MemDisk::new()), config, log, empty);
@@ -77,6 +94,7 @@ impl<S: StateMachine> Node<S> {
         L::Config: Send + 'static,
     {
         config.check()?;
+        let log: LogConfig<L> = Box::new(move |_| log);
         let span = member_span(&config);
         launch::<_, L, S, _>(|| Ok(disk), config, log, empty)
             .instrument(span)
@@ -92,14 +110,13 @@ fn member_span(config: &NodeConfig) -> Span {
 async fn launch<D, L, S, F>(
     open: impl FnOnce() -> Result<D, JournalError> + Send + 'static,
     config: NodeConfig,
-    log: L::Config,
+    log: LogConfig<L>,
     empty: F,
 ) -> Result<Node<S>, StartError>
 where
     D: Disk + Send + 'static,
     D::File: Send,
     L: ReplicatedLog + Send + 'static,
-    L::Config: Send + 'static,
     S: StateMachine,
     F: FnOnce() -> S + Send + 'static,
 {
