@@ -1,0 +1,221 @@
+//! The members of one of Quorate's logs.
+
+use std::mem;
+
+use quorate_core::{
+    BatchBuilder, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output, Position,
+    ReplicatedLog, RoleKind, SnapshotMeta, Ticket,
+};
+use quorate_paxos::{Paxos, PaxosConfig};
+use quorate_raft::{Raft, RaftConfig};
+
+use super::{Commands, Cores, Shape};
+
+/// A log that can be measured.
+pub trait Contender: ReplicatedLog {
+    /// How it is called in tables.
+    const NAME: &'static str;
+
+    /// The config of member `id`, as its crate suggests it.
+    fn config(id: NodeId, voters: &[NodeId]) -> Self::Config;
+}
+
+impl Contender for Raft {
+    const NAME: &'static str = "raft";
+
+    fn config(id: NodeId, voters: &[NodeId]) -> RaftConfig {
+        RaftConfig::new(id, voters)
+    }
+}
+
+impl Contender for Paxos {
+    const NAME: &'static str = "paxos";
+
+    fn config(id: NodeId, voters: &[NodeId]) -> PaxosConfig {
+        PaxosConfig::new(id, voters)
+    }
+}
+
+/// A log, what waits to be told to it, and its disk.
+struct Member<L: ReplicatedLog> {
+    log: L,
+    inbox: Vec<(NodeId, L::Message)>,
+    written: Mark,
+    acknowledged: Mark,
+    committed: u64,
+}
+
+/// Members of the log `L` in one thread.
+pub struct Members<L: ReplicatedLog> {
+    members: Vec<Member<L>>,
+    outbox: Outbox<L>,
+    /// An inbox that is being worked through; swapped, so that it is allocated once.
+    spare: Vec<(NodeId, L::Message)>,
+    commands: Commands,
+    shape: Shape,
+    rounds: u64,
+    now: Instant,
+}
+
+impl<L: Contender> Members<L> {
+    /// A cluster whose first member leads.
+    pub fn new(shape: Shape) -> Self {
+        let voters: Vec<_> = (1..=shape.members).map(NodeId).collect();
+        let members = voters.iter().map(|id| Member::new(*id, &voters));
+        let mut this = Self {
+            members: members.collect(),
+            outbox: Outbox::new(),
+            spare: Vec::new(),
+            commands: Commands::new(shape.payload),
+            shape,
+            rounds: 0,
+            now: Instant::ZERO,
+        };
+        this.now = this.members[0].log.deadline().expect("a follower waits");
+        this.step(0, Input::Tick);
+        this.settle();
+        assert_eq!(this.members[0].log.status().role, RoleKind::Leader);
+        this
+    }
+
+    fn step(&mut self, at: usize, input: Input<L::Message>) {
+        self.members[at]
+            .log
+            .step(self.now, input, &mut self.outbox);
+        let from = NodeId(at as u64 + 1);
+        for output in self.outbox.drain() {
+            match output {
+                Output::Persist { mark, .. } => self.members[at].written = mark,
+                Output::Send { to, message } => {
+                    let inbox = &mut self.members[to.0 as usize - 1].inbox;
+                    inbox.push((from, message));
+                }
+                Output::Commit(run) => self.members[at].committed += run.batch.len(),
+                Output::Reject { why, .. } => panic!("a proposal was refused: {why}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn propose(&mut self) {
+        let mut builder = BatchBuilder::new();
+        for _ in 0..self.shape.batch {
+            builder.push(self.commands.advance());
+        }
+        let batch = builder.finish(Label::default()).expect("commands");
+        let ticket = Ticket(0);
+        self.step(0, Input::Propose { ticket, batch });
+    }
+
+    /// Until nothing is left to tell anybody.
+    fn settle(&mut self) {
+        let mut busy = true;
+        while busy {
+            busy = false;
+            for at in 0..self.members.len() {
+                busy |= self.turn(at);
+            }
+        }
+    }
+
+    /// Gives a member what has come for it, then acknowledges its writes. False: there was neither.
+    fn turn(&mut self, at: usize) -> bool {
+        let mut inbox = mem::take(&mut self.spare);
+        mem::swap(&mut inbox, &mut self.members[at].inbox);
+        let mut busy = !inbox.is_empty();
+        for (from, message) in inbox.drain(..) {
+            self.step(at, Input::Receive { from, message });
+        }
+        self.spare = inbox;
+        let member = &mut self.members[at];
+        if member.acknowledged < member.written {
+            member.acknowledged = member.written;
+            let upto = member.written;
+            self.step(at, Input::Durable { upto });
+            busy = true;
+        }
+        busy
+    }
+
+    fn compact(&mut self) {
+        for at in 0..self.members.len() {
+            let status = self.members[at].log.status();
+            let snapshot = SnapshotMeta {
+                position: status.committed,
+                epoch: status.epoch,
+                bytes: 0,
+                checksum: 0,
+            };
+            // The last is kept, so that an append can name the one before it.
+            let upto = Position(status.committed.0.saturating_sub(1));
+            self.step(at, Input::Compact { upto, snapshot });
+        }
+        self.settle();
+    }
+}
+
+impl<L: Contender> Member<L> {
+    fn new(id: NodeId, voters: &[NodeId]) -> Self {
+        let memory = Memory {
+            records: &mut core::iter::empty(),
+            durable: Mark::ZERO,
+            snapshot: None,
+        };
+        let log = L::restore(L::config(id, voters), Instant::ZERO, memory);
+        Self {
+            log: log.expect("an empty memory contradicts nothing"),
+            inbox: Vec::new(),
+            written: Mark::ZERO,
+            acknowledged: Mark::ZERO,
+            committed: 0,
+        }
+    }
+}
+
+impl<L: Contender> Cores for Members<L> {
+    fn round(&mut self) -> u64 {
+        let before = self.members[0].committed;
+        for _ in 0..self.shape.turns {
+            self.propose();
+        }
+        self.settle();
+        self.rounds += 1;
+        if self.rounds.is_multiple_of(self.shape.kept_rounds()) {
+            self.compact();
+        }
+        let committed = self.members[0].committed;
+        assert!(self.members.iter().all(|member| member.committed == committed));
+        committed - before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Long enough to compact several times.
+    fn commits_all<L: Contender>() {
+        for members in [3, 5, 7] {
+            let shape = Shape {
+                members,
+                ..Shape::new(4096, 16)
+            };
+            let mut cluster = Members::<L>::new(shape);
+            let rounds = 3 * shape.kept_rounds() + 1;
+            let committed: u64 = (0..rounds).map(|_| cluster.round()).sum();
+            assert_eq!(committed, rounds * shape.commands());
+            let held = cluster.members.iter().map(|member| member.log.status().bytes);
+            assert!(held.max() < Some(3 * super::super::KEPT_BYTES));
+        }
+    }
+
+    #[test]
+    fn raft_commits_all_that_a_round_proposes_and_forgets_in_time() {
+        commits_all::<Raft>();
+    }
+
+    #[test]
+    fn paxos_commits_all_that_a_round_proposes_and_forgets_in_time() {
+        commits_all::<Paxos>();
+    }
+}
