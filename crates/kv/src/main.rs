@@ -5,12 +5,15 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use quorate_core::ReplicatedLog;
 use quorate_kv::KvStore;
 use quorate_kv::config::{LogConfig, Options, Settings};
 use quorate_kv::server::Server;
 use quorate_node::{Node, StartError, Stopped};
 use quorate_paxos::Paxos;
+use quorate_primary_backup::PrimaryBackup;
 use quorate_raft::Raft;
+use quorate_replication::{LinkConfig, Linked};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -114,11 +117,24 @@ async fn run(settings: Settings) -> Result<(), End> {
 }
 
 async fn start(settings: &Settings) -> Result<Node<KvStore>, StartError> {
-    let node = settings.node.clone();
-    match &settings.log {
-        LogConfig::Raft(raft) => Node::start::<Raft>(node, raft.clone(), KvStore::new).await,
-        LogConfig::Paxos(paxos) => Node::start::<Paxos>(node, paxos.clone(), KvStore::new).await,
+    match settings.log.clone() {
+        LogConfig::Raft(raft) => launch::<Raft>(settings, raft).await,
+        LogConfig::Paxos(paxos) => launch::<Paxos>(settings, paxos).await,
+        LogConfig::PrimaryBackup(plain) => launch::<PrimaryBackup>(settings, plain).await,
     }
+}
+
+/// Starts a member over this log, whose links follow the policy's strategy until they are directed otherwise.
+async fn launch<L>(settings: &Settings, log: L::Config) -> Result<Node<KvStore>, StartError>
+where
+    L: ReplicatedLog + Send + 'static,
+    L::Config: Send + 'static,
+{
+    let node = settings.node.clone();
+    let (id, strategy) = (node.id, settings.server.policy.strategy);
+    let voters = settings.voters.clone();
+    let linked = move |life| LinkConfig::new(log, id, life, &voters, strategy);
+    Node::start_with::<Linked<L>>(node, linked, KvStore::new).await
 }
 
 /// Listens for clients, and says so on stdout: whoever started this process waits for that line.

@@ -49,7 +49,7 @@ pub struct Options {
     /// the default [default: raft/push/quorum/linearizable/fsync]
     #[arg(long, env = "QUORATE_POLICY", value_name = "POLICY")]
     pub policy: Option<String>,
-    /// The replicated log: raft or paxos, instead of the policy's
+    /// The replicated log: raft, paxos or primary-backup, instead of the policy's
     #[arg(long, env = "QUORATE_PROTOCOL", value_name = "NAME")]
     pub protocol: Option<String>,
     /// When a write counts as written: fsync (on the medium), buffered (with the system), memory (nowhere), instead of the

@@ -9,6 +9,7 @@ use std::time::Duration;
 use quorate_core::{ClusterId, Durability, NodeId, Policy, Protocol};
 use quorate_node::NodeConfig;
 use quorate_paxos::PaxosConfig;
+use quorate_primary_backup::PrimaryBackupConfig;
 use quorate_raft::RaftConfig;
 
 use super::{ConfigError, Options};
@@ -24,6 +25,8 @@ pub enum LogConfig {
     Raft(RaftConfig),
     /// Multi-Paxos.
     Paxos(PaxosConfig),
+    /// Primary-backup.
+    PrimaryBackup(PrimaryBackupConfig),
 }
 
 /// All that is needed to start.
@@ -33,6 +36,8 @@ pub struct Settings {
     pub node: NodeConfig,
     /// Its log.
     pub log: LogConfig,
+    /// The members that vote, ascending.
+    pub voters: Vec<NodeId>,
     /// The server.
     pub server: ServerConfig,
     /// Where it listens for clients.
@@ -66,7 +71,7 @@ impl Settings {
             &limits,
         )?;
         let voters: Vec<_> = peers.keys().copied().collect();
-        let log = log(options, policy.protocol, NodeId(id), &voters)?;
+        let log = log(options, policy, NodeId(id), &voters)?;
         let server = ServerConfig {
             policy,
             limits,
@@ -77,6 +82,7 @@ impl Settings {
         Ok(Self {
             node,
             log,
+            voters,
             server,
             client_addr,
             threads: threads as usize,
@@ -183,47 +189,50 @@ fn node(
 
 fn log(
     options: &Options,
-    protocol: Protocol,
+    policy: Policy,
     id: NodeId,
     voters: &[NodeId],
 ) -> Result<LogConfig, ConfigError> {
-    let log = match protocol {
+    let log = match policy.protocol {
         Protocol::Raft => LogConfig::Raft(RaftConfig::new(id, voters)),
         Protocol::Paxos => LogConfig::Paxos(PaxosConfig::new(id, voters)),
-        Protocol::PrimaryBackup => return absurd("protocol", protocol, "is not built yet"),
+        Protocol::PrimaryBackup => LogConfig::PrimaryBackup(PrimaryBackupConfig {
+            write_ack: policy.write_ack,
+            ..PrimaryBackupConfig::new(id, voters)
+        }),
     };
     timed(log, options).map_err(|why| ConfigError::Absurd {
         name: "protocol",
-        value: protocol.to_string(),
+        value: policy.protocol.to_string(),
         why,
     })
 }
 
 /// The log with the timeouts of these options, checked.
 fn timed(mut log: LogConfig, options: &Options) -> Result<LogConfig, String> {
-    let (election, heartbeat, seed) = match &mut log {
-        LogConfig::Raft(raft) => (
-            &mut raft.election_timeout,
-            &mut raft.heartbeat_interval,
-            &mut raft.seed,
-        ),
-        LogConfig::Paxos(paxos) => (
-            &mut paxos.election_timeout,
-            &mut paxos.heartbeat_interval,
-            &mut paxos.seed,
-        ),
+    // Only timeouts come of it: members need not differ, but it does no harm.
+    let drawn = u64::from(std::process::id());
+    let (patience, heartbeat) = match &mut log {
+        LogConfig::Raft(raft) => {
+            raft.seed = drawn;
+            (&mut raft.election_timeout, &mut raft.heartbeat_interval)
+        }
+        LogConfig::Paxos(paxos) => {
+            paxos.seed = drawn;
+            (&mut paxos.election_timeout, &mut paxos.heartbeat_interval)
+        }
+        LogConfig::PrimaryBackup(plain) => (&mut plain.patience, &mut plain.heartbeat_interval),
     };
     if let Some(millis) = options.election_timeout_ms {
-        *election = Duration::from_millis(millis);
+        *patience = Duration::from_millis(millis);
     }
     if let Some(millis) = options.heartbeat_ms {
         *heartbeat = Duration::from_millis(millis);
     }
-    // Only timeouts come of it: members need not differ, but it does no harm.
-    *seed = u64::from(std::process::id());
     let checked = match &log {
         LogConfig::Raft(raft) => raft.validate().map_err(|error| error.to_string()),
         LogConfig::Paxos(paxos) => paxos.validate().map_err(|error| error.to_string()),
+        LogConfig::PrimaryBackup(plain) => plain.validate().map_err(|error| error.to_string()),
     };
     checked.map(|()| log)
 }
