@@ -1,5 +1,6 @@
 //! The clients: what each asks, of whom, and what it was told.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use quorate_core::{Failure, Rng};
 
 use crate::linearizability::{Operation, Outcome};
 use crate::plan::Clients;
-use crate::{Moment, Workload};
+use crate::{Ended, Moment, Workload};
 
 /// All clients of a run and everything they ever asked.
 pub(crate) struct Crowd<'a, W: Workload> {
@@ -16,6 +17,10 @@ pub(crate) struct Crowd<'a, W: Workload> {
     pub(crate) rng: Rng,
     /// Whom they may ask: one bit a member.
     pub(crate) reach: u8,
+    /// What each client asked last.
+    last: BTreeMap<u64, usize>,
+    /// How many clients have nothing more to ask.
+    done: u64,
     requests: Vec<Request<W::Input, W::Output>>,
 }
 
@@ -37,6 +42,16 @@ enum Fate<O> {
     Unknown,
 }
 
+impl<O> Fate<O> {
+    const fn ended(&self) -> Ended {
+        match self {
+            Self::Answered(..) => Ended::Answered,
+            Self::Refused => Ended::Refused,
+            Self::Open | Self::Unknown => Ended::Unknown,
+        }
+    }
+}
+
 /// What a client does next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Next {
@@ -55,16 +70,39 @@ impl<'a, W: Workload> Crowd<'a, W> {
             habits,
             rng,
             reach,
+            last: BTreeMap::new(),
+            done: 0,
             requests: Vec::new(),
         }
     }
 
-    /// A new request of a client, of any member.
-    pub(crate) fn ask(&mut self, now: Moment, client: Option<u64>) -> usize {
+    /// A client's next request, of any member; none: it has nothing more to ask.
+    pub(crate) fn ask(&mut self, now: Moment, client: u64) -> Option<usize> {
+        let number = self.requests.len() as u64 + 1;
+        let last = self.last.get(&client).map(|last| {
+            let Request { input, fate, .. } = &self.requests[*last];
+            (input, fate.ended())
+        });
+        let Some(input) = self.workload.next(&mut self.rng, number, client, last) else {
+            self.done += 1;
+            return None;
+        };
+        let member = self.member();
+        let request = self.push(now, Some(client), member, input, self.habits.retries);
+        self.last.insert(client, request);
+        Some(request)
+    }
+
+    /// A request of nobody in particular, of this member.
+    pub(crate) fn ask_of(&mut self, now: Moment, member: usize) -> usize {
         let number = self.requests.len() as u64 + 1;
         let input = self.workload.draw(&mut self.rng, number);
-        let member = self.member();
-        self.push(now, client, member, input, self.habits.retries)
+        self.push(now, None, member, input, self.habits.retries)
+    }
+
+    /// Whether no client has anything more to ask.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.done == self.habits.count
     }
 
     /// The requests at the end, all of them of each member.
@@ -97,10 +135,6 @@ impl<'a, W: Workload> Crowd<'a, W> {
             fate: Fate::Open,
         });
         self.requests.len() - 1
-    }
-
-    pub(crate) fn redirect(&mut self, request: usize, member: usize) {
-        self.requests[request].member = member;
     }
 
     pub(crate) fn member_of(&self, request: usize) -> usize {

@@ -10,6 +10,7 @@
 //! - [`run`] runs it, checks after every event, and gives a [`Report`];
 //! - [`Campaign`] runs many; [`shrink`] leaves out the faults that a failure does not need; [`space_time`] draws its trace;
 //! - [`linearizability`] judges what clients saw, and is usable on its own;
+//! - [`differential`] runs one script through several logs and compares what they make of it;
 //! - [`conformance`] makes suites of it for any log, state machine or disk;
 //! - [`mutants`] puts known bugs back and counts the seeds until they are found.
 //!
@@ -35,6 +36,7 @@ mod client;
 mod clock;
 pub mod conformance;
 mod diagram;
+pub mod differential;
 mod disk;
 mod host;
 mod ledger;
@@ -63,4 +65,4 @@ pub use protocol::{Claim, Cluster, Limits, Member, Protocol, Remembered, Rules, 
 pub use run::{Report, run};
 pub use shrink::shrink;
 pub use trace::Line;
-pub use workload::Workload;
+pub use workload::{Ended, Workload};

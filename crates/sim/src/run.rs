@@ -16,6 +16,8 @@ pub struct Report {
     pub seed: u64,
     /// The first thing that was not as it must be.
     pub violation: Option<Violation>,
+    /// The digest of the state machine that all healed members have in the end; none: the run came to no such end.
+    pub state: Option<u64>,
     /// A hash of everything that happened: two runs of a plan have the same.
     pub hash: u64,
     /// How long it took, in virtual time.
@@ -44,7 +46,7 @@ pub fn run<P: Protocol, W: Workload>(
     let mut world = World::new(protocol, workload, plan, readable);
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
     let (now, committed, requests) = world.figures();
-    let events = world.events;
+    let (events, state) = (world.events, world.state);
     let (trace, violation) = match outcome {
         Ok(Ok(())) => {
             let (trace, verdict) = world.judge();
@@ -57,6 +59,7 @@ pub fn run<P: Protocol, W: Workload>(
     Report {
         seed: plan.seed,
         violation,
+        state,
         hash,
         simulated: Duration::from_nanos(now.0),
         events,

@@ -7,6 +7,17 @@ use quorate_core::{Rng, StateMachine};
 
 use crate::linearizability::Operation;
 
+/// How an operation ended, for the client that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was answered.
+    Answered,
+    /// It surely had no effect.
+    Refused,
+    /// It may have had one, or may yet.
+    Unknown,
+}
+
 /// A state machine, what clients ask of it, and how their history is judged.
 ///
 /// [`Ledger`](crate::Ledger) is the built-in one.
@@ -23,6 +34,22 @@ pub trait Workload {
 
     /// What a client asks next. `number` is unique in the run.
     fn draw(&self, rng: &mut Rng, number: u64) -> Self::Input;
+
+    /// What a client asks behind its `last` operation, which ended so; none: nothing more. `number` is unique in the run.
+    fn next(
+        &self,
+        rng: &mut Rng,
+        number: u64,
+        _client: u64,
+        _last: Option<(&Self::Input, Ended)>,
+    ) -> Option<Self::Input> {
+        Some(self.draw(rng, number))
+    }
+
+    /// Whether clients go on after all faults until they have nothing more to ask; only then comes the end.
+    fn goes_on(&self) -> bool {
+        false
+    }
 
     /// The command that asks so; none: it is a read. Every command of a run has to differ from all others, as
     /// with `number` in it: that a command is applied twice is recognised by its bytes.

@@ -58,6 +58,8 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
     /// Whom the faults struck that look for a leader when they begin.
     struck: BTreeMap<usize, usize>,
     phase: Phase,
+    /// The digest of the state machine that all members have in the end.
+    pub(crate) state: Option<u64>,
     pub(crate) events: u64,
     effects: Todo<P, W>,
 }
@@ -144,6 +146,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             rng,
             struck: BTreeMap::new(),
             phase: Phase::Faults,
+            state: None,
             events: 0,
             effects: Vec::new(),
         };

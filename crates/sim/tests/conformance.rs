@@ -1,7 +1,7 @@
-//! The suites on what this workspace has: Raft, the built-in machine, the disks of the journal.
+//! The suites on what this workspace has: every log, the built-in machine, the disks of the journal.
 
-#[path = "../examples/sim/raft.rs"]
-mod raft;
+#[path = "../examples/sim/logs.rs"]
+mod logs;
 
 use bytes::Bytes;
 use quorate_core::Rng;
@@ -27,7 +27,7 @@ fn directory() -> FileDisk {
     FileDisk::open(&path).expect("a disk in it")
 }
 
-log_conformance!(raft_log, raft::RaftProtocol, 0..60);
+logs::each_log!(log_conformance, 0..60);
 machine_conformance!(ledger, LedgerMachine::default, commands);
 disk_conformance!(in_memory, MemDisk::new);
 disk_conformance!(in_files, directory);

@@ -1,18 +1,21 @@
 //! The simulator's command line.
 //!
 //! ```text
-//! cargo run --release -p quorate-sim --example sim -- --seeds 1000
-//! cargo run --release -p quorate-sim --example sim -- --replay 42 --trace
+//! cargo xtask sim --log raft --seeds 1000
+//! cargo xtask sim --log raft --replay 42 --trace
+//! cargo xtask sim --differential --seeds 200
 //! ```
 
-mod paxos;
-mod raft;
+mod logs;
 
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::builder::PossibleValue;
 use clap::{Parser, ValueEnum};
+use quorate_sim::differential::Trial;
 use quorate_sim::{
     Campaign, Ledger, Options, Plan, Protocol, Report, Summary, run, shrink, space_time,
 };
@@ -63,6 +66,9 @@ struct Arguments {
     /// Prints only seed and hash of each run: what two builds have to agree in.
     #[arg(long)]
     hashes: bool,
+    /// Runs one script through all logs, with the same faults, and compares the states they end in with an oracle's.
+    #[arg(long)]
+    differential: bool,
     /// A rare state that was never reached is a failure.
     #[arg(long)]
     coverage: bool,
@@ -79,20 +85,55 @@ enum Log {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.differential {
+        return differential(&arguments);
+    }
     match arguments.log {
-        Log::Raft => start(&arguments, &raft::RaftProtocol),
-        Log::Paxos => start(&arguments, &paxos::PaxosProtocol),
+        Log::Raft => start(&arguments, &logs::RaftProtocol),
+        Log::Paxos => start(&arguments, &logs::PaxosProtocol),
     }
 }
 
+impl Arguments {
+    fn options(&self) -> Options {
+        let lasts = self.minutes.map(|minutes| 60.0 * minutes);
+        Options {
+            members: self.nodes.map(usize::from),
+            lasts: lasts.map(Duration::from_secs_f64),
+            unsafe_disks: self.unsafe_disks,
+        }
+    }
+
+    fn seeds(&self) -> Range<u64> {
+        match self.seed.or(self.replay) {
+            Some(seed) => seed..seed + 1,
+            None => self.from..self.from + self.seeds,
+        }
+    }
+}
+
+fn differential(arguments: &Arguments) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    let (mut trials, mut failures) = (0, 0);
+    for seed in arguments.seeds() {
+        let mut trial = Trial::new(seed, &arguments.options());
+        trial.run(&logs::RaftProtocol);
+        trial.run(&logs::PaxosProtocol);
+        trials += 1;
+        let Err(why) = trial.verdict() else { continue };
+        failures += 1;
+        let flags = flags(arguments, None);
+        println!("FAILED seed {seed} {why}\n  cargo xtask sim --differential --seed {seed}{flags}");
+        if failures >= arguments.failures {
+            break;
+        }
+    }
+    println!("{trials} scripts through all logs, {failures} failures");
+    ExitCode::from(u8::from(failures > 0))
+}
+
 fn start<P: Protocol + Sync>(arguments: &Arguments, protocol: &P) -> ExitCode {
-    let options = Options {
-        members: arguments.nodes.map(usize::from),
-        lasts: arguments
-            .minutes
-            .map(|minutes| Duration::from_secs_f64(60.0 * minutes)),
-        unsafe_disks: arguments.unsafe_disks,
-    };
+    let options = arguments.options();
     if let Some(seed) = arguments.replay {
         return replay(arguments, protocol, &options, seed);
     }
@@ -105,7 +146,7 @@ fn start<P: Protocol + Sync>(arguments: &Arguments, protocol: &P) -> ExitCode {
 }
 
 fn hashes<P: Protocol>(arguments: &Arguments, protocol: &P, options: &Options) -> ExitCode {
-    for seed in arguments.from..arguments.from + arguments.seeds {
+    for seed in arguments.seeds() {
         let report = run(
             protocol,
             &Ledger::drawn(seed),
@@ -119,13 +160,10 @@ fn hashes<P: Protocol>(arguments: &Arguments, protocol: &P, options: &Options) -
 
 fn campaign<P: Protocol + Sync>(arguments: &Arguments, protocol: &P, options: Options) -> ExitCode {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let seeds = arguments.seeds();
     let campaign = Campaign {
-        from: arguments.seed.unwrap_or(arguments.from),
-        seeds: if arguments.seed.is_some() {
-            1
-        } else {
-            arguments.seeds
-        },
+        from: seeds.start,
+        seeds: seeds.end - seeds.start,
         jobs: arguments.jobs.unwrap_or(cores),
         options,
         failures_max: arguments.failures,
@@ -178,6 +216,19 @@ fn pace(summary: &Summary, taken: Duration) -> String {
 /// What failed, and the line that runs it again, with only these faults if they were minimised.
 fn told(report: &Report, arguments: &Arguments, kept: Option<&str>) -> String {
     let violation = report.violation.as_ref().expect("only failures are told");
+    let log = arguments.log.to_possible_value();
+    let log = log.as_ref().map_or("raft", PossibleValue::get_name);
+    format!(
+        "FAILED seed {} after {:.3} s: {violation}\n  cargo xtask sim --log {log} --replay {}{}",
+        report.seed,
+        report.simulated.as_secs_f64(),
+        report.seed,
+        flags(arguments, kept)
+    )
+}
+
+/// What makes a plan of a seed beside the seed.
+fn flags(arguments: &Arguments, kept: Option<&str>) -> String {
     let flags = [
         kept.map(|kept| format!(" --keep {kept}")),
         arguments.nodes.map(|nodes| format!(" --nodes {nodes}")),
@@ -186,14 +237,7 @@ fn told(report: &Report, arguments: &Arguments, kept: Option<&str>) -> String {
             .map(|minutes| format!(" --minutes {minutes}")),
         arguments.unsafe_disks.then(|| " --unsafe-disks".to_owned()),
     ];
-    let flags: String = flags.into_iter().flatten().collect();
-    format!(
-        "FAILED seed {} after {:.3} s: {violation}\n  \
-         cargo run --release -p quorate-sim --example sim -- --replay {}{flags}",
-        report.seed,
-        report.simulated.as_secs_f64(),
-        report.seed
-    )
+    flags.into_iter().flatten().collect()
 }
 
 fn replay<P: Protocol>(

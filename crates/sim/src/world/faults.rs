@@ -172,8 +172,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
 
     fn burst(&mut self, count: u64, member: usize) {
         for _ in 0..count {
-            let request = self.crowd.ask(self.now, None);
-            self.crowd.redirect(request, member);
+            let request = self.crowd.ask_of(self.now, member);
             self.send_request(request, Duration::ZERO);
             let patience = self.now.after(self.plan.clients.patience);
             self.agenda.put(patience, Happening::GiveUp { request });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::RoleKind;
+use quorate_core::{RoleKind, StateMachine};
 
 use super::{Happening, World};
 use crate::checker::{Verdict, Violation};
@@ -15,6 +15,8 @@ pub(super) enum Phase {
     Faults,
     /// They do not any more; nobody asks anything. A leader has to be there at the end of this.
     Healing,
+    /// Clients ask the rest of what they have to ask, until then.
+    Finishing { until: Moment },
     /// Writes and reads on every member of the core are to be served by then.
     Closing { requests: Vec<usize>, until: Moment },
     /// All are served; all have to be equal at the end of this.
@@ -25,6 +27,9 @@ pub(super) enum Phase {
 
 /// How many election timeouts a cluster has to find a leader (`RELIABILITY` L1).
 const TIMEOUTS: u32 = 10;
+
+/// How long clients may go on after all faults.
+const FINISHING: Duration = Duration::from_secs(300);
 
 impl<P: Protocol, W: Workload> World<'_, P, W> {
     pub(super) fn on_phase(&mut self) -> Verdict {
@@ -39,18 +44,13 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             Phase::Healing => {
                 if !self.plan.unsafe_disks {
                     self.leader()?;
-                    let requests = self.closing();
-                    let until = self
-                        .now
-                        .after(timeouts + 4 * self.plan.around.request_timeout);
-                    self.enter(
-                        Phase::Closing { requests, until },
-                        Duration::from_millis(50),
-                    );
+                    let until = self.now.after(FINISHING);
+                    self.finish_or_close(until)?;
                 }
             }
+            Phase::Finishing { until } => self.finish_or_close(until)?,
             Phase::Closing { requests, until } => self.served(requests, until)?,
-            Phase::Settling => self.equal()?,
+            Phase::Settling => self.state = Some(self.equal()?),
             Phase::Done => {}
         }
         Ok(())
@@ -87,6 +87,25 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             let what = format!("{TIMEOUTS} election timeouts after healing: {leaders:?}");
             return Err(Violation::new("a leader in time (L1, B37, B40)", what));
         }
+        Ok(())
+    }
+
+    /// Waits for clients that have more to ask; then asks for the last of it all.
+    fn finish_or_close(&mut self, until: Moment) -> Verdict {
+        let wait = Duration::from_millis(50);
+        if self.crowd.workload.goes_on() && !self.crowd.is_done() {
+            if self.now > until {
+                let what = "clients still ask, long after all faults";
+                return Err(Violation::new("what is asked is served (L2)", what));
+            }
+            self.enter(Phase::Finishing { until }, wait);
+            return Ok(());
+        }
+        let requests = self.closing();
+        let timeouts = self.plan.limits.election_timeout * TIMEOUTS;
+        let until = timeouts + 4 * self.plan.around.request_timeout;
+        let until = self.now.after(until);
+        self.enter(Phase::Closing { requests, until }, wait);
         Ok(())
     }
 
@@ -131,14 +150,17 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     }
 
     /// L3, L5: all have applied the same, everything that is chosen, and nothing is left over.
-    fn equal(&self) -> Verdict {
+    /// Gives the digest of the state machine.
+    fn equal(&self) -> Result<u64, Violation> {
         let mut first = None;
+        let mut digest = 0;
         for host in self.core() {
             let Some(process) = &self.hosts[host].process else {
                 let what = format!("member {} does not run", host + 1);
                 return Err(Violation::new("all are caught up (L3)", what));
             };
             let replica = &process.replica;
+            digest = replica.machine().digest();
             let status = replica.status();
             let state = (replica.applied(), replica.digest(), status.committed);
             if *first.get_or_insert(state) != state {
@@ -159,6 +181,6 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 return Err(Violation::new("nothing is left over (L5)", what));
             }
         }
-        Ok(())
+        Ok(digest)
     }
 }
