@@ -71,17 +71,15 @@ impl<M: Carry> Waiting<M> {
         }
     }
 
-    /// The answer to question `number`. True: it was asked here.
-    pub(crate) fn on_lent(&mut self, number: u64, pieces: &[Batch]) -> bool {
+    /// The answer to question `number`. Whether it brought what was asked for; none: it was not asked here.
+    pub(crate) fn on_lent(&mut self, number: u64, pieces: &[Batch]) -> Option<bool> {
         let asked = |need: &&mut Need| need.asked.is_some_and(|(asked, ..)| asked == number);
-        let Some(need) = self.needs.iter_mut().find(asked) else {
-            return false;
-        };
+        let need = self.needs.iter_mut().find(asked)?;
         need.asked = None;
         if need.found.is_none() {
             need.found = need.void.fill(pieces);
         }
-        true
+        Some(need.found.is_some())
     }
 
     /// The next step for a body that is still missing and not under way.
@@ -103,7 +101,7 @@ impl<M: Carry> Waiting<M> {
         need.tried.push(holder);
         need.asked = Some((*number, holder, now + need.patience));
         need.patience *= 2;
-        Some(Step::Ask(holder, need.void.want(*number)))
+        Some(Step::Ask(holder, need.void.want(*number, Some(holder))))
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -138,7 +136,7 @@ impl Need {
     fn next_holder(&self, source: NodeId, others: &[NodeId]) -> Option<NodeId> {
         let fresh = |id: &NodeId| !self.tried.contains(id);
         let turn = self.void.first.get() as usize % others.len().max(1);
-        let hinted = self.void.holder.filter(|id| others.contains(id));
+        let hinted = self.void.holder;
         hinted
             .into_iter()
             .chain(others.iter().cycle().skip(turn).take(others.len()).copied())

@@ -82,7 +82,9 @@ impl Feed {
             runs.push((run.epoch, run.batch));
         }
         let news = (status.epoch, status.leader);
-        if runs.is_empty() && !self.asked && self.told == news {
+        // Who has nobody above itself is no source, and does not pass for one.
+        let asked = self.asked && status.leader.is_some();
+        if runs.is_empty() && !asked && self.told == news {
             return None;
         }
         if !runs.is_empty() {

@@ -107,6 +107,8 @@ pub struct Want {
     pub bytes: u64,
     /// Who proposed the first command, in which run, under which number: together unique for ever.
     pub origin: (NodeId, Life, u64),
+    /// The body is on its way to the holder, or ought to be: it may wait for it a little before it answers.
+    pub expected: bool,
 }
 
 /// A learner's standing request: what is chosen from `from` on, up to `grant` bytes in all, now and as it comes.

@@ -44,14 +44,22 @@ const fn origin(label: Label) -> (NodeId, Life, u64) {
     (label.origin, label.life, label.sequence)
 }
 
-/// Takes out of `message`, whose first command stands at `first`, the bodies of at least `least` bytes for which `lack`
-/// answers: then with whom else they were sent to. Returns what is missing.
+/// What a message goes without.
+pub(crate) enum Lack {
+    /// Nothing.
+    Nothing,
+    /// This body; the member was sent it with the message.
+    Body(Option<NodeId>),
+}
+
+/// Takes out of `message`, whose first command stands at `first`, the bodies of at least `least` bytes that it is to
+/// lack. Returns what is missing.
 pub(crate) fn hollow<M: Message>(
     message: &mut M,
     first: Position,
     least: u64,
     prints: &mut Prints,
-    mut lack: impl FnMut(Position) -> Option<Option<NodeId>>,
+    lack: impl Fn(Position) -> Lack,
 ) -> Vec<Void> {
     let (mut voids, mut at, mut index) = (Vec::new(), first, 0);
     message.batches_mut(&mut |batch| {
@@ -61,7 +69,7 @@ pub(crate) fn hollow<M: Message>(
         if batch.bytes() < least {
             return;
         }
-        if let Some(holder) = lack(here) {
+        if let Lack::Body(holder) = lack(here) {
             voids.push(Void {
                 index: index - 1,
                 first: here,
@@ -77,13 +85,14 @@ pub(crate) fn hollow<M: Message>(
 
 impl Void {
     /// The question for this body.
-    pub(crate) fn want(&self, number: u64) -> Want {
+    pub(crate) fn want(&self, number: u64, holder: Option<NodeId>) -> Want {
         Want {
             number,
             first: self.first,
             count: self.hollow.len(),
             bytes: self.hollow.bytes(),
             origin: origin(self.hollow.label()),
+            expected: self.holder.is_some() && self.holder == holder,
         }
     }
 

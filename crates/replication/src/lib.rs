@@ -12,6 +12,7 @@ mod feed;
 mod frame;
 mod hollow;
 mod lag;
+mod learner;
 mod linked;
 mod pace;
 mod receiving;
@@ -21,4 +22,5 @@ mod source;
 
 pub use config::{Budget, LinkConfig};
 pub use frame::{Body, Frame, Head, Page, Pull, Void, Want};
+pub use learner::{LearnedRecord, Learner, LearnerConfig};
 pub use linked::Linked;

@@ -9,9 +9,10 @@ use quorate_core::{
 };
 use smallvec::SmallVec;
 
+use crate::borrow::Waiting;
 use crate::feed::Feed;
 use crate::frame::{Body, Frame, Head, Want};
-use crate::hollow::Prints;
+use crate::hollow::{Lack, Prints};
 use crate::lag::History;
 use crate::sink::Sink;
 use crate::source::Source;
@@ -68,6 +69,8 @@ pub(crate) struct Peer<M> {
     pub(crate) life: Life,
     pub(crate) source: Source,
     pub(crate) sink: Sink<M>,
+    /// It was asked for a body in vain: until then it is not asked for others.
+    pub(crate) barren: Instant,
     /// Control that leaves with the next frame, at the end of this step at the latest.
     pub(crate) control: SmallVec<[M; 1]>,
 }
@@ -248,6 +251,7 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
             life: Life::ZERO,
             source: Source::new(id, config.direction_to(id), &config.budget, now),
             sink: Sink::new(),
+            barren: Instant::ZERO,
             control: SmallVec::new(),
         });
         let peers = peers.collect();
@@ -324,7 +328,7 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
 
     fn deadline(&self) -> Option<Instant> {
         let links = self.peers.iter().flat_map(|peer| {
-            let waiting = peer.sink.queue.iter().filter_map(|one| one.deadline());
+            let waiting = peer.sink.queue.iter().filter_map(Waiting::deadline);
             waiting.chain(peer.source.deadline())
         });
         let parked = self.parked.iter().map(|parked| parked.until);
@@ -359,11 +363,11 @@ impl<L: ReplicatedLog> Linked<L> {
     /// How long a learner is fed that does not ask again.
     pub(crate) const LEARNER_PATIENCE: Duration = Duration::from_mins(1);
 
-    /// Who else is sent the body at `at` with its message when `to` gets it hollow; none: `to` is one of them.
+    /// Whether `to` gets the body at `at` hollow, and then who else is sent it with its message.
     ///
     /// As many get the body as have to have it before it is chosen: the choice waits for nobody's question, and the
     /// others spare this member's link. Turn by turn, so that all carry alike.
-    pub(crate) fn lacks(&self, now: Instant, to: NodeId, at: Position) -> Option<Option<NodeId>> {
+    pub(crate) fn lacks(&self, now: Instant, to: NodeId, at: Position) -> Lack {
         let budget = &self.name.budget;
         let is_able = |peer: &&Peer<_>| {
             matches!(peer.source.flow(), Flow::Push | Flow::Mixed)
@@ -379,7 +383,10 @@ impl<L: ReplicatedLog> Linked<L> {
         let carriers = able.iter().cycle().skip(turn);
         let mut carriers = carriers.take(self.name.needed.min(able.len()));
         let first = carriers.clone().next().copied();
-        (first.is_some() && !carriers.any(|id| *id == to)).then_some(first)
+        match first {
+            Some(carrier) if carriers.all(|id| *id != to) => Lack::Body(Some(carrier)),
+            Some(_) | None => Lack::Nothing,
+        }
     }
 
     /// Takes note of a durable snapshot.

@@ -8,7 +8,7 @@ use smallvec::smallvec;
 use crate::borrow::{Step, Waiting};
 use crate::frame::{Body, CHARGE, Frame, Head, Void, Want, body_bytes};
 use crate::hollow::find;
-use crate::linked::{Linked, Out, Parked};
+use crate::linked::{Linked, Out, Parked, Peer};
 use crate::sending::UNCOUNTED;
 use crate::source::Kind;
 
@@ -56,7 +56,7 @@ impl<L: ReplicatedLog> Linked<L> {
                     self.on_done(index, head.sent, Mark::ZERO);
                 }
                 if head.heard == life {
-                    self.on_lent(now, number, &pieces, out);
+                    self.on_lent(now, index, (number, &pieces), out);
                 }
             }
             Body::Pull(_) | Body::Page(_) => {}
@@ -95,7 +95,9 @@ impl<L: ReplicatedLog> Linked<L> {
         let patience = budget.body_timeout;
         let mut waiting = Waiting::new(number, message, bytes, voids, patience);
         // What was held before does not have to be asked for.
-        waiting.find(|void| find(&self.log, &void.want(0)).and_then(|pieces| void.fill(&pieces)));
+        waiting.find(|void| {
+            find(&self.log, &void.want(0, None)).and_then(|pieces| void.fill(&pieces))
+        });
         self.peers[index].sink.enqueue(waiting);
         self.advance(now, index, out);
     }
@@ -124,14 +126,26 @@ impl<L: ReplicatedLog> Linked<L> {
         }
     }
 
-    fn on_lent(&mut self, now: Instant, number: u64, pieces: &[Batch], out: &mut Out<L>) {
-        let asked = self.peers.iter_mut().position(|peer| {
+    /// The member at `holder` answers a question.
+    fn on_lent(
+        &mut self,
+        now: Instant,
+        holder: usize,
+        (number, pieces): (u64, &[Batch]),
+        out: &mut Out<L>,
+    ) {
+        let answered = self.peers.iter_mut().enumerate().find_map(|(index, peer)| {
             let mut waiting = peer.sink.queue.iter_mut();
-            waiting.any(|waiting| waiting.on_lent(number, pieces))
+            let found = waiting.find_map(|waiting| waiting.on_lent(number, pieces));
+            found.map(|found| (index, found))
         });
-        if let Some(index) = asked {
-            self.advance(now, index, out);
-        }
+        let Some((index, found)) = answered else {
+            return;
+        };
+        // Who lacks one body lacks others, too: it is behind itself.
+        let patience = self.name.budget.body_timeout * 8;
+        self.peers[holder].barren = if found { now } else { now + patience };
+        self.advance(now, index, out);
     }
 
     /// Asks for the bodies that are missing, those needed first before all others.
@@ -155,8 +169,9 @@ impl<L: ReplicatedLog> Linked<L> {
     /// The questions that are due about what waits from the peer at `index`.
     fn questions(&mut self, now: Instant, index: usize) -> Vec<(NodeId, Want)> {
         let source = self.peers[index].id;
-        let ids = self.peers.iter().map(|peer| peer.id);
-        let others: Vec<_> = ids.filter(|id| *id != source).collect();
+        let able = |peer: &&Peer<_>| peer.id != source && peer.barren <= now;
+        let others = self.peers.iter().filter(able).map(|peer| peer.id);
+        let others: Vec<_> = others.collect();
         let (mut found, mut bytes) = (Vec::new(), 0);
         let sink = &mut self.peers[index].sink;
         let mut lost = false;
@@ -193,7 +208,7 @@ impl<L: ReplicatedLog> Linked<L> {
         let last = want.first.get().saturating_add(want.count);
         let ahead = last > self.log.status().last.get();
         let waiting = self.parked.iter().filter(|parked| parked.from == from);
-        if ahead && waiting.count() < self.name.budget.parked_max {
+        if want.expected && ahead && waiting.count() < self.name.budget.parked_max {
             // It is on its way here: the answer waits for it a little.
             let until = now + self.name.budget.body_timeout / 2;
             self.parked.push(Parked { from, want, until });

@@ -1,10 +1,12 @@
 //! What the log says leaves here: control at once, bulk counted, and hollow where that is the way of the link.
 
+use alloc::vec::Vec;
+
 use quorate_core::{Flow, Input, Instant, Message, NodeId, Output, Position, ReplicatedLog};
 use smallvec::{SmallVec, smallvec};
 
 use crate::frame::{Body, CHARGE, Frame, Head, body_bytes};
-use crate::hollow::hollow;
+use crate::hollow::{Lack, hollow};
 use crate::linked::{Linked, Out};
 use crate::source::Kind;
 
@@ -58,6 +60,12 @@ impl<L: ReplicatedLog> Linked<L> {
     fn send_bulk(&mut self, now: Instant, index: usize, mut message: L::Message, out: &mut Out<L>) {
         self.flush_control(index, out);
         let bytes = body_bytes(&message);
+        let flying = self.peers[index].source.flying();
+        if flying > 0 && flying.saturating_add(bytes) > self.name.budget.held_max() {
+            // Not everything of bulk waits for credit: a promise with its votes does not. What passes the budget is
+            // lost, like on a link whose outbox is full.
+            return;
+        }
         let (first, last) = span(&message);
         let (to, flow) = (self.peers[index].id, self.peers[index].source.flow());
         let budget = &self.name.budget;
@@ -68,12 +76,10 @@ impl<L: ReplicatedLog> Linked<L> {
                 hollow(&mut message, first, budget.hollow_bytes, &mut prints, lack)
             }
             (Flow::Catchup, Some(first)) => {
-                let lack = |_| Some(None);
+                let lack = |_| Lack::Body(None);
                 hollow(&mut message, first, budget.catchup_bytes, &mut prints, lack)
             }
-            (Flow::Mixed | Flow::Catchup, None) | (Flow::Push | Flow::Pull, _) => {
-                Default::default()
-            }
+            (Flow::Mixed | Flow::Catchup, None) | (Flow::Push | Flow::Pull, _) => Vec::new(),
         };
         self.prints = prints;
         let missing: u64 = voids.iter().map(|void| void.hollow.bytes()).sum();
