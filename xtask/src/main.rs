@@ -4,6 +4,7 @@ mod ci;
 mod cluster;
 mod console;
 mod demo;
+mod explore;
 mod loom;
 mod sim;
 mod tidy;
@@ -38,6 +39,8 @@ enum Verb {
     Loom,
     /// Run replicated logs in the simulator, seed by seed, or one seed again: `cargo xtask sim --help`.
     Sim(sim::HandedOn),
+    /// Walk through every order in which few things can happen: `cargo xtask explore --help`.
+    Explore(sim::HandedOn),
     /// Put known bugs back and see the simulator find them: `cargo xtask mutants --help`.
     Mutants(sim::HandedOn),
 }
@@ -67,6 +70,7 @@ async fn run(verb: &Verb, console: Console) -> Result<ExitCode> {
         Verb::Tidy => tidy::run(console)?,
         Verb::Loom => loom::run().await.map(|()| true)?,
         Verb::Sim(handed_on) => sim::run(handed_on).await?,
+        Verb::Explore(handed_on) => explore::run(handed_on).await?,
         Verb::Mutants(handed_on) => sim::mutants(handed_on).await?,
     };
     Ok(if holds {

@@ -16,6 +16,13 @@ pub(crate) struct HandedOn {
     arguments: Vec<OsString>,
 }
 
+impl HandedOn {
+    /// The arguments, as they were given.
+    pub(crate) fn arguments(&self) -> &[OsString] {
+        &self.arguments
+    }
+}
+
 /// Runs replicated logs under faults, one seed a run; whether all held.
 ///
 /// # Errors
@@ -41,7 +48,11 @@ pub(crate) async fn mutants(handed_on: &HandedOn) -> Result<bool> {
     example("mutants", &arguments).await
 }
 
-async fn example(name: &str, arguments: &[OsString]) -> Result<bool> {
+/// Runs an example of the simulator's crate; whether it ended well.
+///
+/// # Errors
+/// If cargo cannot be started.
+pub(crate) async fn example(name: &str, arguments: &[OsString]) -> Result<bool> {
     let mut command = cargo();
     command
         .args(["run", "--release", "--quiet", "--package", "quorate-sim"])

@@ -11,6 +11,7 @@
 //! - [`Campaign`] runs many; [`shrink`] leaves out the faults that a failure does not need; [`space_time`] draws its trace;
 //! - [`linearizability`] judges what clients saw, and is usable on its own;
 //! - [`differential`] runs one script through several logs and compares what they make of it;
+//! - [`explore`] walks through every order of few events;
 //! - [`conformance`] makes suites of it for any log, state machine or disk;
 //! - [`mutants`] puts known bugs back and counts the seeds until they are found.
 //!
@@ -38,6 +39,7 @@ pub mod conformance;
 mod diagram;
 pub mod differential;
 mod disk;
+pub mod explore;
 mod host;
 mod ledger;
 pub mod linearizability;
