@@ -201,6 +201,7 @@ pub enum Input<M> {
     },
     /// The journal has room for entries again, or has not: while it has not, the member neither proposes nor
     /// accepts entries nor stands for election, and a leader steps down; votes still fit (`RELIABILITY` E3).
+    /// A leader that was appointed stays: nobody would take its place.
     Room {
         /// Whether entries may be written.
         available: bool,

@@ -201,15 +201,17 @@ impl PrimaryBackup {
 
     /// `lost`: nothing of the log fits the primary's, so that it is not known where they part.
     fn note_offer(&mut self, meta: SnapshotMeta, lost: bool, out: &mut Out) {
-        let (epoch, last) = (self.agreed.standing.epoch, self.log.committed());
         let Role::Backup(backup) = &mut self.role else {
             return;
         };
         backup.offered = Some(meta);
         if lost && !backup.told_lost {
             backup.told_lost = true;
-            let first = None;
-            out.push(Output::Report(Report::Lost { epoch, first, last }));
+            out.push(Output::Report(Report::Lost {
+                epoch: self.agreed.standing.epoch,
+                first: None,
+                last: self.log.committed(),
+            }));
         }
     }
 

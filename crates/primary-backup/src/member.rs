@@ -9,7 +9,7 @@ use quorate_core::{
 
 use crate::disk::Disk;
 use crate::peer::Tap;
-use crate::role::{Rising, Role};
+use crate::role::{Campaign, Role};
 use crate::{Log, Message, PrimaryBackupConfig, Record, Standing};
 
 pub(crate) type Out = Outbox<PrimaryBackup>;
@@ -187,7 +187,7 @@ impl PrimaryBackup {
             Message::Inquire { epoch } => self.on_inquire(now, from, epoch, out),
             Message::Fence { epoch } => self.answer(from, epoch, out),
             Message::Position { asked, last, .. } => {
-                self.on_position(now, from, (asked, last), out)
+                self.on_position(now, from, (asked, last), out);
             }
             Message::NewEpoch { .. } => {}
         }
@@ -271,7 +271,7 @@ impl ReplicatedLog for PrimaryBackup {
         match &self.role {
             Role::Backup(backup) => {
                 let silence = backup.leader.map(|_| backup.heard + self.config.patience);
-                let asking = backup.asking.as_ref().map(|asking| asking.wakes());
+                let asking = backup.asking.as_ref().map(Campaign::wakes);
                 silence.into_iter().chain(asking).min()
             }
             Role::Fencing(campaign) => Some(campaign.wakes()),
@@ -284,7 +284,7 @@ impl ReplicatedLog for PrimaryBackup {
         Status {
             role: match &self.role {
                 Role::Backup(_) => RoleKind::Follower,
-                Role::Fencing(_) | Role::Rising(Rising { .. }) => RoleKind::Candidate,
+                Role::Fencing(_) | Role::Rising(_) => RoleKind::Candidate,
                 Role::Primary(_) => RoleKind::Leader,
             },
             epoch: self.agreed.spoken,

@@ -20,13 +20,11 @@ const PADDING_MAX: u64 = 1 << 40;
 
 impl PrimaryBackup {
     pub(crate) fn on_propose(&mut self, now: Instant, ticket: Ticket, batch: Batch, out: &mut Out) {
-        match self.refuse(now, &batch) {
-            Some(why) => out.push(Output::Reject { ticket, why }),
-            None => {
-                let epoch = self.agreed.standing.epoch;
-                self.append_own(now, smallvec![Run { epoch, batch }], out);
-            }
+        if let Some(why) = self.refuse(now, &batch) {
+            return out.push(Output::Reject { ticket, why });
         }
+        let epoch = self.agreed.standing.epoch;
+        self.append_own(now, smallvec![Run { epoch, batch }], out);
     }
 
     /// Why a proposal cannot be taken.

@@ -19,6 +19,7 @@
 //! | to write a state machine, or a log of my own | [`core`] | | `quorate-core` |
 //! | Raft | `raft` | `raft` | `quorate-raft` |
 //! | Multi-Paxos | `paxos` | `paxos` | `quorate-paxos` |
+//! | primary-backup without consensus, to compare with | `primary_backup` | `primary-backup` | `quorate-primary-backup` |
 //! | to run a member in my program | `node` | `node` | `quorate-node` |
 //! | its journal and snapshots alone | `journal` | `node` | `quorate-journal` |
 //! | framed links between members alone | `transport` | `node` | `quorate-transport` |
@@ -36,6 +37,8 @@ pub use quorate_kv as kv;
 pub use quorate_node as node;
 #[cfg(feature = "paxos")]
 pub use quorate_paxos as paxos;
+#[cfg(feature = "primary-backup")]
+pub use quorate_primary_backup as primary_backup;
 #[cfg(feature = "raft")]
 pub use quorate_raft as raft;
 #[cfg(feature = "node")]

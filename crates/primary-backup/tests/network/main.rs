@@ -23,7 +23,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_the_network_and_the_disks_do_nothing_chosen_is_lost_and_service_returns() {
+fn whatever_happens_no_more_is_lost_than_the_level_says_and_one_promotion_makes_all_equal() {
     if let Some(seed) = number("QUORATE_SEED") {
         World::new(seed, true).run();
         return;

@@ -6,15 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_core::{
     Input, Instant, Mark, NodeId, Output, Position, Rejection, ReplicatedLog, Rng, RoleKind,
-    SnapshotMeta, Ticket, decode, encode,
+    SnapshotMeta, Ticket, WriteAck, decode, encode,
 };
 use quorate_primary_backup::{Message, PrimaryBackupConfig};
 
 use crate::ledger::Ledger;
 use crate::liveness::Totals;
 use crate::member::{Member, Out, State};
-
-pub const ELECTION: Duration = Duration::from_millis(300);
 
 /// What will happen.
 pub enum Event {
@@ -80,7 +78,11 @@ pub struct World {
     /// The least position that each waiting read may be answered at.
     pub reads: BTreeMap<Ticket, Position>,
     pub tickets: u64,
+    /// Promotions under way, and whether by force.
+    pub orders: BTreeMap<Ticket, bool>,
     pub calm: bool,
+    /// Clients ask for nothing more.
+    pub quiet: bool,
     pub trace: bool,
     /// In a thousand.
     pub drop: u64,
@@ -92,30 +94,16 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = Rng::new(seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(seed));
-        let count = [1, 3, 3, 3, 4, 5][rng.below(6) as usize];
-        let voters: Vec<_> = (1..=count).map(NodeId).collect();
-        let learners: Vec<_> = if rng.one_in(4) {
-            vec![NodeId(9)]
-        } else {
-            vec![]
-        };
-        let mut config = PrimaryBackupConfig::new(NodeId(1), &voters);
-        config.learners = learners;
-        config.seed = seed;
-        config.election_timeout = ELECTION;
+        let count = [1, 2, 3, 3, 3, 5][rng.below(6) as usize];
+        let ids: Vec<_> = (1..=count).map(NodeId).collect();
+        let mut config = PrimaryBackupConfig::new(NodeId(1), &ids);
+        config.write_ack = WriteAck::EVERY[rng.below(4) as usize];
         squeeze(&mut config, &mut rng);
-        let members: Vec<_> = config
-            .voters
-            .iter()
-            .chain(&config.learners)
-            .map(|id| {
-                let id = *id;
-                Member::new(PrimaryBackupConfig {
-                    id,
-                    ..config.clone()
-                })
-            })
-            .collect();
+        let members = ids.iter().map(|id| {
+            let config = config.clone();
+            Member::new(PrimaryBackupConfig { id: *id, ..config })
+        });
+        let members: Vec<_> = members.collect();
         let hosts = members.iter().map(|_| Host {
             sync_ms: 1 + rng.below(20),
             ..Host::default()
@@ -127,10 +115,12 @@ impl World {
             agenda: BTreeMap::new(),
             sequence: 0,
             cuts: BTreeSet::new(),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(config.write_ack),
             reads: BTreeMap::new(),
             tickets: 0,
+            orders: BTreeMap::new(),
             calm: false,
+            quiet: false,
             trace,
             drop: [0, 10, 50, 200][rng.below(4) as usize],
             duplicate: [0, 10, 100][rng.below(3) as usize],
@@ -150,8 +140,7 @@ impl World {
         self.run_until(Instant::ZERO + Duration::from_secs(8), |_| false);
         self.heal();
         self.check_liveness();
-        self.totals.chosen = self.ledger.chosen().get();
-        self.totals.leaders = self.ledger.leaders() as u64;
+        self.ledger.tell(&mut self.totals);
         self.totals
     }
 
@@ -278,18 +267,25 @@ impl World {
         }
         let outputs = member.step(self.now, input);
         self.totals.steps += 1;
+        let after = self.members[index].log.as_ref().unwrap().status();
+        if after.role == RoleKind::Leader
+            && (before.role, before.epoch) != (after.role, after.epoch)
+        {
+            self.on_rise(index, after.epoch, &outputs);
+        }
         if self.trace {
             outputs.iter().for_each(trace);
         }
-        self.ledger
-            .check_step(&self.members, index, before, &outputs);
+        self.ledger.check_step(&self.members, index, &outputs);
         for output in outputs {
             self.carry_out(index, output);
         }
         self.sync(index);
         let member = &self.members[index];
         let log = member.log.as_ref().unwrap();
-        if log.status().bytes > member.config.log_bytes_max / 2 {
+        let full = log.status().bytes > member.config.log_bytes_max / 2;
+        let wanted = self.members[index].due_snapshot().is_some();
+        if full || wanted {
             self.snapshot(index);
         }
     }
@@ -300,14 +296,19 @@ impl World {
             Output::ReadReady { ticket, at } => {
                 let floor = self.reads.remove(&ticket).expect("a read is answered once");
                 assert!(
-                    at >= floor,
-                    "a read at {at} misses what was chosen up to {floor}"
+                    at >= floor || !self.ledger.is_strict(),
+                    "a read at {at} misses what was committed up to {floor}"
                 );
-                assert!(at <= self.members[index].state.position, "committed here");
+                let void = self.members[index].log.as_ref().unwrap().is_void();
+                assert!(
+                    !void && at <= self.members[index].state.position,
+                    "committed here"
+                );
                 self.totals.reads += 1;
             }
             Output::Reject { ticket, why } => {
                 self.reads.remove(&ticket);
+                self.orders.remove(&ticket);
                 self.totals.rejected += 1;
                 self.totals.overloaded += u64::from(matches!(why, Rejection::Overloaded { .. }));
             }
@@ -322,15 +323,14 @@ impl World {
             }
             Output::Install { .. } => self.totals.installs += 1,
             Output::Reclaim { below } => self.reclaim(index, below),
-            Output::Snapshot { .. } | Output::Report(_) => {
-                unreachable!("PrimaryBackup asks for no snapshot and reports nothing")
-            }
+            Output::Snapshot { .. } => self.totals.wanted += 1,
+            Output::Report(report) => self.on_report(index, report),
             Output::Persist { .. } | Output::Commit(_) | Output::Link(_) => {}
         }
     }
 
     pub(crate) fn send(&mut self, from: NodeId, to: NodeId, message: &Message) {
-        self.totals.rejects += u64::from(matches!(message, Message::Rejected { .. }));
+        self.totals.rejects += u64::from(matches!(message, Message::Missing(_)));
         let lost = self.cuts.contains(&(from, to)) || self.rng.below(1000) < self.drop;
         if lost {
             self.totals.lost += 1;
@@ -377,13 +377,17 @@ impl World {
             return;
         }
         let mut held = self.members.iter().flat_map(|member| &member.snapshots);
-        match held.find(|(meta, _)| *meta == snapshot).copied() {
+        match held.find(|(meta, _)| *meta == snapshot).cloned() {
             // Nobody has it any more: the leader will offer another.
             None => self.hosts[member].fetching = None,
             Some((meta, state)) => {
                 self.hosts[member].fetching = None;
-                self.members[member].add_snapshot(meta, state);
-                self.step(member, Input::Fetched { snapshot });
+                // A store takes no snapshot that is older than its newest.
+                let newest = self.members[member].snapshots.last();
+                if newest.is_none_or(|(newest, _)| newest.position <= meta.position) {
+                    self.members[member].add_snapshot(meta, state);
+                    self.step(member, Input::Fetched { snapshot });
+                }
             }
         }
     }

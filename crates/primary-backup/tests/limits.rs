@@ -1,0 +1,210 @@
+//! Everything is bounded, and what is beyond the bound is refused by name (law 7).
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+
+use bytes::Bytes;
+use quorate_core::{
+    Batch, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output, Position, Rejection,
+    ReplicatedLog, RoleKind, SnapshotMeta, Ticket, WriteAck,
+};
+use quorate_primary_backup::{
+    Holding, Message, Point, PrimaryBackup, PrimaryBackupConfig, Record, appoint,
+};
+
+type Outputs = Vec<Output<Message, Record>>;
+
+/// A primary of two, whose backup answers only where a test makes it.
+struct Primary {
+    log: PrimaryBackup,
+    written: Mark,
+}
+
+impl Primary {
+    fn new(write_ack: WriteAck, change: impl FnOnce(&mut PrimaryBackupConfig)) -> Self {
+        let mut config = PrimaryBackupConfig::new(NodeId(1), &[NodeId(1), NodeId(2)]);
+        config.write_ack = write_ack;
+        change(&mut config);
+        let memory = Memory {
+            records: &mut std::iter::empty(),
+            durable: Mark::ZERO,
+            snapshot: None,
+        };
+        let log = PrimaryBackup::restore(config, Instant::ZERO, memory).unwrap();
+        let written = Mark::ZERO;
+        let mut primary = Self { log, written };
+        primary.step(Input::Tick);
+        primary.sync();
+        let epoch = appoint(1, NodeId(1)).unwrap();
+        primary.hear(Message::Position {
+            epoch,
+            asked: epoch,
+            last: Point::START,
+        });
+        assert_eq!(primary.log.status().role, RoleKind::Leader);
+        primary
+    }
+
+    fn step(&mut self, input: Input<Message>) -> Outputs {
+        let mut outbox = Outbox::new();
+        self.log.step(Instant::ZERO, input, &mut outbox);
+        let outputs: Vec<_> = outbox.drain().collect();
+        for output in &outputs {
+            if let Output::Persist { mark, .. } = output {
+                self.written = *mark;
+            }
+        }
+        outputs
+    }
+
+    fn hear(&mut self, message: Message) -> Outputs {
+        let from = NodeId(2);
+        self.step(Input::Receive { from, message })
+    }
+
+    fn sync(&mut self) {
+        let upto = self.written;
+        self.step(Input::Durable { upto });
+    }
+
+    /// The backup has everything up to `position`.
+    fn confirm(&mut self, position: u64) -> Outputs {
+        self.sync();
+        let (verified, matched) = (Position(position), Position(position));
+        self.hear(Message::Accepted {
+            epoch: self.log.status().epoch,
+            holding: Holding {
+                verified,
+                matched,
+                void: None,
+            },
+        })
+    }
+
+    fn send(&mut self, bytes: usize) -> Outputs {
+        let batch = Batch::one(Label::default(), Bytes::from(vec![0; bytes]));
+        let ticket = Ticket(1);
+        self.step(Input::Propose { ticket, batch })
+    }
+
+    /// Proposes one command of so many bytes; the rejection, if any.
+    fn propose(&mut self, bytes: usize) -> Option<Rejection> {
+        rejection(&self.send(bytes))
+    }
+}
+
+fn rejection(outputs: &Outputs) -> Option<Rejection> {
+    outputs.iter().find_map(|output| match output {
+        Output::Reject { why, .. } => Some(*why),
+        _ => None,
+    })
+}
+
+fn appends(outputs: &Outputs) -> usize {
+    let is_append = |output: &&Output<_, _>| {
+        matches!(
+            output,
+            Output::Send {
+                message: Message::Append(_),
+                ..
+            }
+        )
+    };
+    outputs.iter().filter(is_append).count()
+}
+
+#[test]
+fn what_is_not_committed_is_bounded_and_a_commit_makes_room() {
+    let mut primary = Primary::new(WriteAck::Quorum, |config| {
+        config.uncommitted_bytes_max = 4096;
+    });
+    let huge = primary.propose(5000);
+    assert!(matches!(
+        huge,
+        Some(Rejection::TooLarge { limit: 4096, .. })
+    ));
+    let taken = (0..9).find(|_| primary.propose(1000).is_some()).unwrap();
+    assert_eq!(taken, 4096 / (1000 + 68));
+    assert!(matches!(
+        primary.propose(1000),
+        Some(Rejection::Overloaded { .. })
+    ));
+    primary.confirm(4);
+    assert_eq!(primary.propose(1000), None);
+}
+
+/// Where memory commits, nothing is ever uncommitted: what waits for the disk is bounded all the same.
+#[test]
+fn what_waits_for_the_own_disk_is_bounded_and_a_sync_makes_room() {
+    let mut primary = Primary::new(WriteAck::None, |config| {
+        config.uncommitted_bytes_max = 4096;
+    });
+    let taken = (0..9).find(|_| primary.propose(1000).is_some()).unwrap();
+    assert_eq!(taken, (4096 - 68) / (1000 + 68));
+    assert_eq!(primary.log.status().committed, primary.log.status().last);
+    primary.sync();
+    assert_eq!(primary.propose(1000), None);
+}
+
+#[test]
+fn the_log_is_bounded_and_compaction_makes_room() {
+    let mut primary = Primary::new(WriteAck::Quorum, |config| {
+        config.uncommitted_bytes_max = 4096;
+        config.log_bytes_max = 8192;
+    });
+    let mut last = 1;
+    while primary.propose(1000).is_none() {
+        last += 1;
+        primary.confirm(last);
+    }
+    let status = primary.log.status();
+    assert!(status.bytes <= 8192);
+    let snapshot = SnapshotMeta {
+        position: Position(last),
+        epoch: status.epoch,
+        bytes: 1,
+        checksum: 1,
+    };
+    let upto = Position(last);
+    primary.step(Input::Compact { upto, snapshot });
+    assert_eq!(primary.log.status().bytes, 0);
+    assert_eq!(primary.propose(1000), None);
+}
+
+#[test]
+fn waiting_reads_are_bounded() {
+    let mut primary = Primary::new(WriteAck::Quorum, |config| config.reads_max = 3);
+    let ticket = Ticket(1);
+    for _ in 0..3 {
+        assert_eq!(rejection(&primary.step(Input::Read { ticket })), None);
+    }
+    let refused = rejection(&primary.step(Input::Read { ticket }));
+    assert!(matches!(refused, Some(Rejection::Overloaded { .. })));
+}
+
+#[test]
+fn what_is_on_its_way_is_bounded_in_messages_and_in_bytes() {
+    let mut primary = Primary::new(WriteAck::One, |config| config.window.messages = 2);
+    primary.confirm(1);
+    let sent: Vec<_> = (0..4).map(|_| appends(&primary.send(10))).collect();
+    assert_eq!(sent, [1, 1, 0, 0]);
+    // An answer opens the window; what waited leaves together.
+    assert_eq!(appends(&primary.confirm(2)), 1);
+
+    let mut primary = Primary::new(WriteAck::One, |config| config.window.bytes = 1000);
+    primary.confirm(1);
+    let sent: Vec<_> = (0..4).map(|_| appends(&primary.send(600))).collect();
+    assert_eq!(sent, [1, 1, 0, 0]);
+}
+
+/// What is committed by less than a quorum may be lost: it is handed to no learner as chosen.
+#[test]
+fn only_what_a_quorum_has_is_handed_on_as_chosen() {
+    for level in WriteAck::EVERY {
+        let mut primary = Primary::new(level, |_| {});
+        primary.send(10);
+        primary.confirm(2);
+        assert_eq!(primary.log.status().committed, Position(2));
+        let chosen = primary.log.chosen(Position(2), 1 << 20);
+        assert_eq!(chosen.is_some(), level >= WriteAck::Quorum, "{level}");
+        assert!(primary.log.held(Position(2), 1 << 20).is_some());
+    }
+}

@@ -1,0 +1,284 @@
+//! What nobody in the cluster knows: everything that happened. Held against every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_core::{
+    Committed, Epoch, Output, Position, Quorum, ReplicatedLog, RoleKind, Status, WriteAck,
+};
+use quorate_primary_backup::{Message, Record};
+
+use crate::liveness::Totals;
+use crate::member::{Member, Out, State, hashes};
+
+pub struct Ledger {
+    level: WriteAck,
+    /// A promotion was by force.
+    forced: bool,
+    /// The level was lowered, to get out of what force had done.
+    loosened: bool,
+    /// The primary of every epoch.
+    primaries: BTreeMap<Epoch, u64>,
+    /// Every entry ever written, by place and epoch, with the epoch before it.
+    entries: BTreeMap<(Position, Epoch), (u64, Epoch)>,
+    /// Every entry that a primary has committed, by place and epoch.
+    committed: BTreeMap<(Position, Epoch), u64>,
+    /// Every write that was acknowledged.
+    writes: BTreeSet<u64>,
+    /// Those of them that the level allows to be lost.
+    allowed: BTreeSet<u64>,
+    /// Where nothing may be lost: the entry at every place, for ever.
+    chosen: BTreeMap<Position, u64>,
+    /// The state after every entry.
+    states: BTreeMap<(Position, Epoch), u64>,
+    statuses: BTreeMap<u64, Status>,
+}
+
+impl Ledger {
+    pub fn new(level: WriteAck) -> Self {
+        Self {
+            level,
+            forced: false,
+            loosened: false,
+            primaries: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            writes: BTreeSet::new(),
+            allowed: BTreeSet::new(),
+            chosen: BTreeMap::new(),
+            states: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+        }
+    }
+
+    /// Whether nothing that was ever committed may be lost.
+    pub fn is_strict(&self) -> bool {
+        match self.level {
+            WriteAck::None | WriteAck::One => false,
+            WriteAck::Quorum => !self.forced,
+            WriteAck::All => true,
+        }
+    }
+
+    pub fn was_forced(&self) -> bool {
+        self.forced
+    }
+
+    pub fn on_force(&mut self) {
+        self.forced = true;
+    }
+
+    pub fn loosen(&mut self) {
+        self.loosened = true;
+    }
+
+    /// How many writes were acknowledged.
+    pub fn writes(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// The last position that may have been told to be committed, where that is for ever.
+    pub fn committed(&self) -> Position {
+        let last = self.chosen.last_key_value();
+        last.map_or(Position::ZERO, |(at, _)| *at)
+    }
+
+    pub fn tell(&self, totals: &mut Totals) {
+        totals.acknowledged = self.writes.len() as u64;
+        totals.primaries = self.primaries.len() as u64;
+    }
+
+    /// A member has become primary of `epoch`. What it lacks of what was acknowledged is what may be lost by that.
+    pub fn on_rise(&mut self, member: &Member, epoch: Epoch) {
+        let held = everything(member);
+        let known = self.allowed.union(&held).copied().collect();
+        let lacks: Vec<u64> = self.writes.difference(&known).copied().collect();
+        assert!(
+            lacks.is_empty() || !self.is_strict(),
+            "{} rises in {epoch} without all that was acknowledged",
+            member.id()
+        );
+        self.allowed.extend(lacks);
+    }
+
+    pub fn check_step(&mut self, members: &[Member], index: usize, outputs: &[Out]) {
+        let member = &members[index];
+        let log = member.log.as_ref().unwrap();
+        let status = log.status();
+        assert_eq!(
+            log.anomalies(),
+            0,
+            "every message was one that a member may send"
+        );
+        self.check_status(member, status);
+        for output in outputs {
+            match output {
+                Output::Persist { record, .. } => self.check_record(member, record),
+                Output::Send { message, .. } => check_message(member, message),
+                Output::Commit(committed) => self.check_commit(members, index, status, committed),
+                Output::ReadReady { .. }
+                | Output::Reject { .. }
+                | Output::Fetch { .. }
+                | Output::Install { .. }
+                | Output::Reclaim { .. }
+                | Output::Link(_)
+                | Output::Snapshot { .. }
+                | Output::Report(_) => {}
+            }
+        }
+        self.check_state(&member.state);
+    }
+
+    fn check_status(&mut self, member: &Member, status: Status) {
+        let id = member.id();
+        assert!(status.compacted <= status.committed && status.committed <= status.last);
+        assert!(status.durable <= status.last);
+        let before = self.statuses.insert(id, status);
+        assert!(
+            before.is_none_or(|before| before.epoch <= status.epoch),
+            "epochs never go back"
+        );
+        assert!(
+            status.epoch <= member.durable.standing.epoch,
+            "only what is on disk is shown"
+        );
+        if status.role == RoleKind::Leader {
+            let primary = *self.primaries.entry(status.epoch).or_insert(id);
+            assert_eq!(primary, id, "two primaries in {}", status.epoch);
+        }
+    }
+
+    /// Logs match: one member appends in an epoch, and an entry has one before it.
+    fn check_record(&mut self, member: &Member, record: &Record) {
+        let Record::Append { prev, runs } = record else {
+            return;
+        };
+        let (mut at, mut before) = (prev.position, prev.epoch);
+        for run in runs {
+            for hash in hashes(&run.batch) {
+                at = at.next();
+                let entry = (hash, before);
+                let known = *self.entries.entry((at, run.epoch)).or_insert(entry);
+                let id = member.id();
+                assert_eq!(known, entry, "logs match at {at}@{}, {id}", run.epoch);
+                before = run.epoch;
+            }
+        }
+    }
+
+    fn check_commit(&mut self, members: &[Member], index: usize, status: Status, run: &Committed) {
+        let leads = status.role == RoleKind::Leader;
+        for (offset, hash) in hashes(&run.batch).into_iter().enumerate() {
+            let at = run.first.plus(offset as u64);
+            if leads {
+                self.check_level(members, index, at, hash);
+                self.committed.insert((at, run.epoch), hash);
+                if !run.batch.is_noop() {
+                    self.acknowledge(hash, status.epoch);
+                }
+            } else {
+                let known = self.committed.get(&(at, run.epoch));
+                assert_eq!(known, Some(&hash), "a backup commits what a primary has");
+            }
+            if self.is_strict() {
+                let chosen = *self.chosen.entry(at).or_insert(hash);
+                assert_eq!(chosen, hash, "position {at} was committed otherwise");
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, hash: u64, epoch: Epoch) {
+        let newest = self.primaries.last_key_value().map(|(newest, _)| *newest);
+        // Another was appointed already, and nobody has told this one. Acknowledgements under way may still reach it: what
+        // a quorum or all had by then, the other has as well.
+        if self.writes.insert(hash) && newest > Some(epoch) && !self.is_strict() {
+            self.allowed.insert(hash);
+        }
+    }
+
+    /// What is acknowledged is where the level says.
+    fn check_level(&self, members: &[Member], index: usize, at: Position, hash: u64) {
+        let holds = |member: &Member| has_durable(member, at, hash);
+        let quorum = Quorum::majority(&members[0].config.members).unwrap();
+        let by_id = |id| {
+            let mut found = members.iter();
+            found.find(|member| member.config.id == id).unwrap()
+        };
+        let level = if self.loosened {
+            WriteAck::One
+        } else {
+            self.level
+        };
+        let there = match level {
+            WriteAck::None => true,
+            WriteAck::One => holds(&members[index]),
+            WriteAck::Quorum => holds(&members[index]) && quorum.reached(|id| holds(by_id(id))),
+            WriteAck::All => members.iter().all(holds),
+        };
+        assert!(there, "position {at} is not where {level} says");
+    }
+
+    /// What is applied is one history: the same state behind the same entry.
+    fn check_state(&mut self, state: &State) {
+        let key = (state.position, state.epoch);
+        let known = *self.states.entry(key).or_insert(state.digest);
+        assert_eq!(known, state.digest, "two states at {}", state.position);
+    }
+
+    /// In the end: of what was acknowledged, how much is not there. Never more than the level allows.
+    pub fn check_losses(&self, state: &State) -> u64 {
+        let there: BTreeSet<u64> = state.entries.iter().copied().collect();
+        let mut gone = 0;
+        for write in self.writes.difference(&there) {
+            let allowed = self.allowed.contains(write);
+            assert!(allowed, "lost, and {} does not allow it", self.level);
+            gone += 1;
+        }
+        gone
+    }
+}
+
+/// Every entry that a member has, in its log or in its state.
+fn everything(member: &Member) -> BTreeSet<u64> {
+    let log = member.written.entries.iter().map(|(_, hash)| *hash);
+    log.chain(member.state.entries.iter().copied()).collect()
+}
+
+/// Whether it holds this entry on disk, in its log or in a snapshot.
+fn has_durable(member: &Member, at: Position, hash: u64) -> bool {
+    let index = at.get() as usize - 1;
+    let mut snapshots = member.snapshots.iter();
+    member.durable.hash_at(at) == Some(hash)
+        || snapshots.any(|(_, state)| state.entries.get(index) == Some(&hash))
+}
+
+/// What a message promises is on its sender's disk.
+fn check_message(member: &Member, message: &Message) {
+    let disk = &member.durable;
+    let asks = matches!(message, Message::Inquire { .. });
+    assert!(
+        asks || message.epoch() <= disk.standing.epoch,
+        "{message} before its epoch is on disk"
+    );
+    match message {
+        Message::Accepted { holding, .. } | Message::HeartbeatReply { holding, .. } => {
+            let snapshot = member.snapshots.last().map(|(meta, _)| meta.position);
+            let held = disk.last().position.max(snapshot.unwrap_or_default());
+            assert!(
+                holding.matched <= held,
+                "{message} beyond what is on disk, {held}"
+            );
+        }
+        Message::Append(_) | Message::Heartbeat { .. } | Message::Snapshot { .. } => {
+            assert!(
+                disk.standing.appointed,
+                "{message} before the appointment is on disk"
+            );
+        }
+        Message::Commit { .. }
+        | Message::Missing(_)
+        | Message::Inquire { .. }
+        | Message::Fence { .. }
+        | Message::Position { .. }
+        | Message::NewEpoch { .. } => {}
+    }
+}
