@@ -12,6 +12,7 @@ use super::client::{answer, connect};
 use super::ledger::{Answer, Ledger};
 use super::load::{Findings, RESPONSE_TIMEOUT};
 use super::members::Members;
+use super::operator::Allowance;
 use super::verdict::Finding;
 use crate::cluster::status::Status;
 
@@ -48,9 +49,13 @@ impl Check {
 }
 
 /// The answers that clients got while the load ran.
-pub(crate) fn answers(findings: &Findings, reads: u64) -> Check {
+pub(crate) fn answers(findings: &Findings, reads: u64, allowed: Allowance) -> Check {
     let wrong = findings.count;
-    let claim = format!("{wrong} stale or wrong answers among {reads} reads under load");
+    let mut claim = format!("{wrong} stale or wrong answers among {reads} reads under load");
+    if allowed.stale {
+        claim += " (the policy promises no fresh ones)";
+        return Check::new(claim, Vec::new());
+    }
     let details = findings
         .first
         .iter()
@@ -193,8 +198,8 @@ pub(crate) async fn audit(addresses: &[String], ledgers: &mut [Ledger]) -> Resul
 }
 
 impl Audit {
-    /// Nothing acknowledged is lost, nothing counts twice, nothing else is wrong.
-    pub(crate) fn checks(self) -> [Check; 2] {
+    /// No more that was acknowledged is lost than the policy allows for, nothing counts twice, nothing else is wrong.
+    pub(crate) fn checks(self, allowed: Allowance) -> [Check; 2] {
         let Self {
             lost,
             extra,
@@ -205,11 +210,17 @@ impl Audit {
         // A value that is wrong in neither way is a disorder: shown with the second check.
         let disorder = lost == 0 && extra == 0 && !details.is_empty();
         let extra_claim = format!("{extra} writes applied twice, or applied though refused");
+        let bound = match allowed.lost {
+            Some(0) => String::new(),
+            Some(most) => format!("; the policy allows for {most} after what happened"),
+            None => "; the policy allows for it, and members do not know how many".to_owned(),
+        };
+        let holds = allowed.lost.is_none_or(|most| lost <= most);
         [
             Check {
-                claim: format!("{lost} acknowledged writes lost (of {acknowledged})"),
-                holds: lost == 0,
-                details: found(lost > 0),
+                claim: format!("{lost} acknowledged writes lost (of {acknowledged}){bound}"),
+                holds,
+                details: found(!holds),
             },
             Check {
                 claim: if disorder {

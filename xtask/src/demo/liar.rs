@@ -9,8 +9,11 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use quorate_core::Policy;
+
 use super::check::{answers, audit};
 use super::load::Load;
+use super::operator::Allowance;
 
 /// What is wrong with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,8 +177,9 @@ async fn run(lie: Lie) -> (Vec<String>, u64, u64) {
     let reads = load.recorder().totals().reads;
     let audit = audit(&addresses, &mut ledgers).await.unwrap();
     let (lost, extra) = (audit.lost, audit.extra);
-    let mut checks = vec![answers(&load.findings(), reads)];
-    checks.extend(audit.checks());
+    let strict = Allowance::new(Policy::default(), 0, Some(0));
+    let mut checks = vec![answers(&load.findings(), reads, strict)];
+    checks.extend(audit.checks(strict));
     let broken = checks
         .into_iter()
         .filter(|check| !check.holds)

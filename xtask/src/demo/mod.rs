@@ -9,6 +9,7 @@ mod ledger;
 mod liar;
 mod load;
 mod members;
+mod operator;
 mod plot;
 mod report;
 mod timeline;
@@ -25,6 +26,7 @@ use self::faults::{Fault, Kind, Planned};
 use self::ledger::Ledger;
 use self::load::Load;
 use self::members::Members;
+use self::operator::{Allowance, Eve};
 use self::report::Report;
 use crate::cluster::layout::{self, Choice, Layout};
 use crate::console::{Console, Progress, Tone};
@@ -130,6 +132,8 @@ struct Demo<'a> {
     plan: Vec<Planned>,
     length: Duration,
     progress: Progress,
+    /// Acknowledged writes that killed primaries may have taken with them.
+    exposed: u64,
 }
 
 impl<'a> Demo<'a> {
@@ -146,6 +150,7 @@ impl<'a> Demo<'a> {
             plan: faults::plan(&args.fault, args.kills, length),
             length,
             progress: console.progress(length),
+            exposed: 0,
         }
     }
 
@@ -165,11 +170,7 @@ impl<'a> Demo<'a> {
         self.members.all_run()?;
 
         println!("the load has stopped; checking");
-        let mut checks = vec![check::answers(
-            &load.findings(),
-            load.recorder().totals().reads,
-        )];
-        checks.extend(self.final_checks(&mut ledgers).await?);
+        let checks = self.final_checks(&load, &mut ledgers).await?;
         self.members.all_run()?;
         let layout = self.members.layout().clone();
         let clients = self.args.clients.into();
@@ -230,14 +231,25 @@ impl<'a> Demo<'a> {
             .victim
             .unwrap_or_else(|| faults::victim(leader, last, kind, self.args.nodes));
         let led = member == leader;
+        let acknowledged = || load.recorder().totals().writes;
+        let appoints = !self.members.layout().policy.protocol.is_consensus();
+        let eve = if appoints && led {
+            Some(Eve::of(&self.members, member, acknowledged()).await?)
+        } else {
+            None
+        };
         let from = load.recorder().now();
         kind.strike(&mut self.members, member).await?;
+        let struck = acknowledged();
         let role = if led { "the leader" } else { "a follower" };
         self.event(
             from,
             &format!("member {member}, {role}: {}", kind.verb()),
             Tone::Bad,
         );
+        if let Some(eve) = eve {
+            self.appoint(eve, struck, kind, load).await?;
+        }
         // A fault that begins late, because the one before took long to heal, still lasts as long.
         self.pass_until(from + planned.lasts, load).await?;
         let to = load.recorder().now();
@@ -255,6 +267,19 @@ impl<'a> Demo<'a> {
             to,
             restart,
         })
+    }
+
+    /// Another member leads from now on: nobody does that by himself.
+    async fn appoint(&mut self, eve: Eve, struck: u64, kind: Kind, load: &Load) -> Result<()> {
+        let clients = u64::from(self.args.clients);
+        let promotion = eve.promote(&self.members, struck, clients).await?;
+        if kind == Kind::Kill {
+            // Others live to tell how much they had to give up.
+            self.exposed += promotion.exposed;
+        }
+        let what = format!("member {}: promoted", promotion.member);
+        self.event(load.recorder().now(), &what, Tone::Good);
+        Ok(())
     }
 
     fn event(&self, at: Duration, what: &str, tone: Tone) {
@@ -281,12 +306,21 @@ impl<'a> Demo<'a> {
         }
     }
 
-    async fn final_checks(&mut self, ledgers: &mut [Ledger]) -> Result<Vec<check::Check>> {
+    async fn final_checks(
+        &mut self,
+        load: &Load,
+        ledgers: &mut [Ledger],
+    ) -> Result<Vec<check::Check>> {
         let began = Instant::now();
-        let mut checks = vec![check::digests(&self.members).await];
+        let digests = check::digests(&self.members).await;
+        let reported = operator::reported(&self.members).await;
+        let allowed = Allowance::new(self.members.layout().policy, self.exposed, reported);
+        let reads = load.recorder().totals().reads;
+        let answers = check::answers(&load.findings(), reads, allowed);
+        let mut checks = vec![answers, digests];
         let audit = check::audit(&self.members.addresses(), ledgers).await;
         match audit {
-            Ok(audit) => checks.extend(audit.checks()),
+            Ok(audit) => checks.extend(audit.checks(allowed)),
             Err(error) => {
                 let claim = "every key can be read through every member";
                 checks.push(check::Check::new(claim, vec![format!("{error:#}")]));
