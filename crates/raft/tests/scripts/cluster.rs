@@ -11,6 +11,7 @@
 //! hold N                      member N's disk is slow: only a sync that names N reaches it
 //! fetch                       snapshots that were asked for arrive         slow     and only when told to
 //! run 900ms                   so much time passes with every timer, message and disk at work; only parts are told
+//! watch 900ms                 the same, and when whose part changed
 //! elect N                     timeout N and stabilize, without the trace
 //! stabilize                   deliver and sync until nothing moves
 //! cut A B · join A B · heal   messages between A and B are lost, or not
@@ -54,6 +55,8 @@ pub struct Cluster {
     cuts: BTreeSet<(u64, u64)>,
     fetches: Vec<(u64, SnapshotMeta)>,
     shown: BTreeMap<u64, String>,
+    /// When whose part changed.
+    changes: Vec<(Instant, u64, String)>,
     tickets: u64,
     quiet: bool,
     /// Whether fetches wait for a command.
@@ -88,6 +91,7 @@ impl Cluster {
             "slow" => self.slow = true,
             "fetch" => drop(self.fetch()),
             "run" => self.pass(duration(words[1])),
+            "watch" => self.watch(duration(words[1])),
             "stabilize" => self.stabilize(),
             "cut" => self.cut(number(1).unwrap(), number(2).unwrap(), true),
             "join" => self.cut(number(1).unwrap(), number(2).unwrap(), false),
@@ -283,6 +287,19 @@ impl Cluster {
         }
     }
 
+    fn watch(&mut self, time: Duration) {
+        let began = self.now;
+        self.changes.clear();
+        self.pass(time);
+        let end = std::mem::take(&mut self.page);
+        for (at, id, status) in &self.changes {
+            let after = at.since(began).as_millis();
+            writeln!(self.page, "{after:>5} ms  {id} {status}").unwrap();
+        }
+        writeln!(self.page, "after {} ms", time.as_millis()).unwrap();
+        self.page.push_str(&end);
+    }
+
     /// Brings the snapshots that were asked for.
     fn fetch(&mut self) -> bool {
         let fetches = std::mem::take(&mut self.fetches);
@@ -361,6 +378,7 @@ impl Cluster {
         let status = self.summary(id);
         if self.shown.get(&id) != Some(&status) {
             writeln!(self.page, "    = {status}").unwrap();
+            self.changes.push((self.now, id, status.clone()));
             self.shown.insert(id, status);
         }
         let raft = self.members[&id].raft.as_ref().unwrap();
