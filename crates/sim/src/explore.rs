@@ -11,9 +11,10 @@
 //! - what is chosen was proposed, or is a no-op;
 //! - no assertion of the log fails.
 //!
-//! Time is coarse: it stands still, and leaps beyond every patience when somebody bids. Two states that differ only in
-//! fields that a model calls [irrelevant](Model::irrelevant) are one. Left out are reads, snapshots, compaction, full
-//! disks, learners, and repetitions by a leader's timer: what a leader would say again may arrive anyway.
+//! Time is coarse: every step is later than all patience allows, so nobody refuses a vote because it has just heard a
+//! leader; that refusal would be one more lost message. Only a bid runs a timer. Two states that differ only in fields that
+//! a model calls [irrelevant](Model::irrelevant) are one. Left out are reads, snapshots, compaction, full disks, learners,
+//! and repetitions by a leader's timer: what a leader would say again may arrive anyway.
 //!
 //! A world is a few numbers: members, messages and steps are kept once each, and a step that was made before is looked
 //! up. That is what `stateright` has no place for, whose states are whole values with a hash of their own.
@@ -49,7 +50,7 @@ pub trait Model {
     /// Every vote that a journal with these records ever cast, from its first record on.
     fn votes(&self, records: &[<Self::Log as ReplicatedLog>::Record]) -> Vec<Vote>;
 
-    /// Names of fields, as `Debug` prints them, that decide nothing within a bound: what timers drew at random, and what
+    /// Names of fields, as `Debug` prints them, that decide nothing within a bound: what timers drew at random, what
     /// only timers look at.
     fn irrelevant(&self) -> &'static [&'static str];
 }

@@ -225,8 +225,8 @@ impl<'a, M: Model> Cast<'a, M> {
             .map_err(|error| format!("{id} refuses its own journal: {error}"))
     }
 
-    /// Two members are one if they have voted alike, would start alike after a crash, and differ in nothing that decides:
-    /// every instant is long past at the next step, and all marks that are on disk are equal.
+    /// Two members are one if they have voted alike, would start alike after a crash, and differ in nothing that
+    /// decides: every instant is long past at the next step, and all marks that are on disk are equal.
     fn keep(&mut self, mut member: Member<M>) -> Result<u32, String> {
         let (safe, rest) = member.journal.split_at(member.synced as usize);
         member.votes = self.keep_votes(safe);

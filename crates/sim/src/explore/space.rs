@@ -1,7 +1,7 @@
 //! The search, depth first.
 //!
-//! A state in which more was said stands for one in which less was: whatever can follow from the one can follow from the
-//! other, and nobody has to hear what was said. Likewise one with more crashes still to come.
+//! A state in which more was said stands for one in which less was: whatever can follow from the latter can follow from
+//! the former, for nobody has to hear what was said. Likewise one with more crashes still to come.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
