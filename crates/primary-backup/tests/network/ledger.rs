@@ -170,7 +170,10 @@ impl Ledger {
         for (offset, hash) in hashes(&run.batch).into_iter().enumerate() {
             let at = run.first.plus(offset as u64);
             if leads {
-                self.check_level(members, index, at, hash);
+                // What was counted may be cut since, by force.
+                if self.is_strict() || self.newest() == Some(status.epoch) {
+                    self.check_level(members, index, at, hash);
+                }
                 self.committed.insert((at, run.epoch), hash);
                 if !run.batch.is_noop() {
                     self.acknowledge(hash, status.epoch);
@@ -187,12 +190,17 @@ impl Ledger {
     }
 
     fn acknowledge(&mut self, hash: u64, epoch: Epoch) {
-        let newest = self.primaries.last_key_value().map(|(newest, _)| *newest);
+        let newest = self.newest();
         // Another was appointed already, and nobody has told this one. Acknowledgements under way may still reach it: what
         // a quorum or all had by then, the other has as well.
         if self.writes.insert(hash) && newest > Some(epoch) && !self.is_strict() {
             self.allowed.insert(hash);
         }
+    }
+
+    /// The highest epoch that had a primary.
+    fn newest(&self) -> Option<Epoch> {
+        self.primaries.last_key_value().map(|(newest, _)| *newest)
     }
 
     /// What is acknowledged is where the level says.
