@@ -29,12 +29,13 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use quorate_core::{
-    Batch, BatchBuilder, Credit, Input, Instant, Label, Life, Mark, NodeId, Output, Position,
-    Rejection, ReplicatedLog, Report, RoleKind, SnapshotMeta, Ticket, WriteAck, decode, encode,
+    BatchBuilder, Credit, Input, Instant, Label, Life, Mark, NodeId, Output, Position,
+    ReplicatedLog, RoleKind, SnapshotMeta, Ticket, WriteAck, decode, encode,
 };
 use quorate_primary_backup::{Message, Named, Point, PrimaryBackup, PrimaryBackupConfig};
 
 use crate::member::{Member, Out};
+use crate::text::{commands, duration, is_heartbeat, reason, report};
 
 struct Letter {
     from: u64,
@@ -445,58 +446,6 @@ impl Cluster {
             let state = &member.state;
             let digest = state.digest as u16;
             writeln!(self.page, "{id} holds {} ({digest:04x})", state.position).unwrap();
-        }
-    }
-}
-
-fn duration(text: &str) -> Duration {
-    Duration::from_millis(text.strip_suffix("ms").unwrap().parse().unwrap())
-}
-
-fn is_heartbeat(message: &Message) -> bool {
-    matches!(
-        message,
-        Message::Heartbeat { .. } | Message::HeartbeatReply { .. }
-    )
-}
-
-fn commands(batch: &Batch) -> String {
-    if batch.is_noop() {
-        return "no-op".to_owned();
-    }
-    let bodies = batch
-        .commands()
-        .map(|(_, body)| String::from_utf8_lossy(body).into_owned());
-    bodies.collect::<Vec<_>>().join(" ")
-}
-
-fn reason(why: Rejection) -> String {
-    match why {
-        Rejection::NotLeader {
-            leader: Some(leader),
-            ..
-        } => format!("{leader} leads"),
-        other => other.to_string(),
-    }
-}
-
-fn report(report: Report) -> String {
-    match report {
-        Report::Promoted {
-            ticket,
-            epoch,
-            missing,
-        } => {
-            let missing = missing.map_or("unknown".to_owned(), |missing| missing.to_string());
-            format!("{ticket}: promoted in e{}, missing {missing}", Named(epoch))
-        }
-        Report::NotPromoted { .. } => unreachable!("a log rejects"),
-        Report::Lost { epoch, first, last } => {
-            let first = first.map_or("?".to_owned(), |first| first.to_string());
-            format!("{first}..{last} lost in e{}", Named(epoch))
-        }
-        Report::Cut { epoch, first, last } => {
-            format!("{first}..{last} given up in e{}", Named(epoch))
         }
     }
 }

@@ -11,6 +11,7 @@ mod cluster;
 mod image;
 #[path = "../support/member.rs"]
 mod member;
+mod text;
 
 use std::fmt::Write;
 use std::path::Path;
