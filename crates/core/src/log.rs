@@ -101,6 +101,13 @@ pub trait ReplicatedLog: Sized {
         None
     }
 
+    /// Whether everything that this member has committed is known to be in the log of the leader that
+    /// [`status`](Self::status) names. With consensus always. Where it is not known, a linearizable read waits: the state
+    /// may hold what is lost.
+    fn is_sound(&self) -> bool {
+        true
+    }
+
     /// How this member sends to each peer, where something other than the log's own window decides that.
     fn links(&self) -> Vec<LinkStatus> {
         Vec::new()

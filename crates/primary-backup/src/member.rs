@@ -321,6 +321,16 @@ impl ReplicatedLog for PrimaryBackup {
         })
     }
 
+    fn is_sound(&self) -> bool {
+        match &self.role {
+            Role::Backup(backup) => {
+                self.state.void.is_none() && backup.verified >= self.log.committed()
+            }
+            Role::Fencing(_) | Role::Rising(_) => false,
+            Role::Primary(_) => true,
+        }
+    }
+
     fn held(&self, at: Position, bytes_max: u64) -> Option<(Epoch, Batch)> {
         let run = self.log.run_at(at, bytes_max)?;
         Some((run.epoch, run.batch))

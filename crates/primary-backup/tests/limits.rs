@@ -7,7 +7,7 @@ use quorate_core::{
     ReplicatedLog, RoleKind, SnapshotMeta, Ticket, WriteAck,
 };
 use quorate_primary_backup::{
-    Holding, Message, Point, PrimaryBackup, PrimaryBackupConfig, Record, appoint,
+    Append, Holding, Message, Point, PrimaryBackup, PrimaryBackupConfig, Record, appoint,
 };
 
 type Outputs = Vec<Output<Message, Record>>;
@@ -193,6 +193,39 @@ fn what_is_on_its_way_is_bounded_in_messages_and_in_bytes() {
     primary.confirm(1);
     let sent: Vec<_> = (0..4).map(|_| appends(&primary.send(600))).collect();
     assert_eq!(sent, [1, 1, 0, 0]);
+}
+
+/// What a backup has committed may be lost, until it has compared its log with the present primary's.
+#[test]
+fn a_backup_answers_for_its_primary_only_when_it_has_checked_its_log() {
+    let mut backup = Primary::new(WriteAck::One, |_| {});
+    assert!(backup.log.is_sound(), "a primary's log is its own");
+    backup.send(10);
+    backup.sync();
+    let before = backup.log.status();
+    assert_eq!(before.committed, Position(2));
+    let epoch = appoint(2, NodeId(2)).unwrap();
+    let zero = Position::ZERO;
+    backup.hear(Message::Heartbeat {
+        epoch,
+        commit: zero,
+        last: zero,
+        round: 0,
+    });
+    backup.sync();
+    assert_eq!(backup.log.status().leader, Some(NodeId(2)));
+    assert!(!backup.log.is_sound(), "it may hold what is lost");
+    let prev = Point {
+        position: Position(2),
+        epoch: before.epoch,
+    };
+    backup.hear(Message::Append(Append {
+        epoch,
+        prev,
+        commit: zero,
+        runs: [].into_iter().collect(),
+    }));
+    assert!(backup.log.is_sound(), "the logs agree");
 }
 
 /// What is committed by less than a quorum may be lost: it is handed to no learner as chosen.

@@ -352,6 +352,10 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
         self.log.held(at, bytes_max)
     }
 
+    fn is_sound(&self) -> bool {
+        self.log.is_sound()
+    }
+
     fn links(&self) -> Vec<LinkStatus> {
         let budget = &self.name.budget;
         let status = |peer: &Peer<_>| peer.source.status(budget);

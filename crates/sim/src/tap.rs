@@ -72,6 +72,10 @@ impl<L: ReplicatedLog> ReplicatedLog for TappedLog<L> {
         self.log.held(at, bytes_max)
     }
 
+    fn is_sound(&self) -> bool {
+        self.log.is_sound()
+    }
+
     fn links(&self) -> Vec<LinkStatus> {
         self.log.links()
     }

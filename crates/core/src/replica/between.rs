@@ -201,7 +201,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
 
     /// While a snapshot is being loaded no read is answered: the state is about to jump.
     pub(super) fn applied_for_reads(&self) -> Position {
-        if self.state.loading.is_some() {
+        if self.state.loading.is_some() || !self.log.is_sound() {
             Position::ZERO
         } else {
             self.state.applied

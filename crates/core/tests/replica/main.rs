@@ -302,6 +302,25 @@ fn log_time_goes_on_when_something_is_due_and_never_back() {
     assert_eq!(bench.replica.machine().time, 9000);
 }
 
+/// A member whose state may hold what is lost does not answer for the leader, whatever position it has applied.
+#[test]
+fn a_linearizable_read_waits_until_the_state_is_known_to_be_that_of_the_leaders_log() {
+    let mut bench = Bench::new();
+    bench.order(Order::Commit(foreign(2, 0, &[b"a"])));
+    bench
+        .order(Order::Doubt(true))
+        .order(Order::Follow(1, 2))
+        .read(4);
+    let round = Bench::LIFE + 1;
+    bench.seen();
+    let answer = Parcel::ReadFrom {
+        round,
+        answer: Ok(Position(1)),
+    };
+    assert!(bench.receive(2, answer).seen().is_empty());
+    assert_eq!(bench.order(Order::Doubt(false)).seen(), ["Read 4"]);
+}
+
 #[test]
 fn an_operator_hears_of_a_promotion_under_the_name_that_was_given() {
     let mut bench = Bench::new();

@@ -17,6 +17,8 @@ pub(crate) struct Scripted {
     status: Status,
     refuse: Option<Rejection>,
     compacted: Option<Position>,
+    /// What was committed may be lost.
+    doubt: bool,
 }
 
 impl Scripted {
@@ -36,6 +38,7 @@ pub(crate) enum Order {
     Offer(SnapshotMeta),
     /// Another member needs a snapshot that includes this.
     Want(u64),
+    Doubt(bool),
     /// What the log says: it was asked to propose, or to name a position.
     Proposed(Batch),
     Asked(u64),
@@ -91,6 +94,7 @@ impl ReplicatedLog for Scripted {
             status,
             refuse: None,
             compacted: None,
+            doubt: false,
         })
     }
 
@@ -150,6 +154,10 @@ impl ReplicatedLog for Scripted {
             } => out.push(Output::Snapshot {
                 from: Position(from),
             }),
+            Input::Receive {
+                message: Order::Doubt(doubt),
+                ..
+            } => self.doubt = doubt,
             Input::Promote { ticket, round, .. } => match round {
                 None => out.push(Output::Reject {
                     ticket,
@@ -184,6 +192,10 @@ impl ReplicatedLog for Scripted {
 
     fn status(&self) -> Status {
         self.status
+    }
+
+    fn is_sound(&self) -> bool {
+        !self.doubt
     }
 
     fn members(&self) -> Vec<NodeId> {
