@@ -1,10 +1,9 @@
 //! Puts known bugs back and counts the seeds until the simulator finds each.
 //!
 //! ```text
-//! cargo run --release -p quorate-sim --example mutants -- --scratch /tmp/mutants
+//! cargo xtask mutants --only paxos
 //! ```
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -44,14 +43,7 @@ fn main() -> std::io::Result<ExitCode> {
     if arguments.check {
         return check(&workshop, &mutants);
     }
-    let logs: BTreeSet<String> = mutants.iter().map(|mutant| mutant.log.clone()).collect();
-    for log in logs {
-        let original = workshop.judge_original(&log)?;
-        if original != Fate::Survived {
-            println!("{log} without any mutant: {original:?}");
-            return Ok(ExitCode::FAILURE);
-        }
-    }
+    workshop.keep_original()?;
     let mut judged = Vec::new();
     for mutant in mutants {
         let fate = workshop.judge(&mutant)?;

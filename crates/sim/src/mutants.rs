@@ -52,6 +52,8 @@ pub enum Fate {
     },
     /// None did.
     Survived,
+    /// This seed failed, but it fails without the mutant as well.
+    FailsAnyway(u64),
     /// The patch does not fit the code any more.
     DoesNotApply(String),
     /// The patched code does not build.
@@ -119,17 +121,22 @@ impl Workshop {
         self.patch(mutant, &["--dry-run"])
     }
 
-    /// Runs the code as it is: a seed that fails by itself would be taken for one that found a mutant.
-    pub fn judge_original(&self, log: &str) -> io::Result<Fate> {
-        self.build_and_run(log)
+    /// Builds the code as it is, and keeps the program: a seed that finds a mutant has to pass there.
+    ///
+    /// # Errors
+    /// If it does not build, or the program cannot be kept.
+    pub fn keep_original(&self) -> io::Result<()> {
+        self.build()?.map_err(io::Error::other)?;
+        fs::copy(self.simulator(), self.original()).map(drop)
     }
 
-    /// Applies the mutant, runs seeds until one fails, takes it back.
+    /// Applies the mutant, runs seeds until one fails, takes it back. [`keep_original`](Self::keep_original) comes first.
     pub fn judge(&self, mutant: &Mutant) -> io::Result<Fate> {
         if let Err(why) = self.patch(mutant, &[])? {
             return Ok(Fate::DoesNotApply(why));
         }
         let fate = self.build_and_run(&mutant.log);
+        let fate = fate.and_then(|fate| self.unless_it_fails_anyway(mutant, fate));
         if let Err(why) = self.patch(mutant, &["--reverse"])? {
             return Err(io::Error::other(format!(
                 "{} cannot be taken back: {why}",
@@ -164,19 +171,43 @@ impl Workshop {
     }
 
     fn build_and_run(&self, log: &str) -> io::Result<Fate> {
-        let target = self.scratch.join("target");
+        if let Err(why) = self.build()? {
+            return Ok(Fate::DoesNotBuild(why));
+        }
+        simulate(&self.simulator(), log, 0, self.seeds)
+    }
+
+    fn unless_it_fails_anyway(&self, mutant: &Mutant, fate: Fate) -> io::Result<Fate> {
+        let Fate::Killed { seed, .. } = fate else {
+            return Ok(fate);
+        };
+        let original = simulate(&self.original(), &mutant.log, seed, 1)?;
+        Ok(if original == Fate::Survived {
+            fate
+        } else {
+            Fate::FailsAnyway(seed)
+        })
+    }
+
+    fn target(&self) -> PathBuf {
+        self.scratch.join("target")
+    }
+
+    fn simulator(&self) -> PathBuf {
+        self.target().join("release/examples/sim")
+    }
+
+    fn original(&self) -> PathBuf {
+        self.target().join("original")
+    }
+
+    /// Builds the simulator from what is in the scratch directory; if it does not build, the first line that says why.
+    fn build(&self) -> io::Result<Result<(), String>> {
         let built = Command::new("cargo")
             .current_dir(&self.scratch)
-            .args([
-                "build",
-                "--release",
-                "--quiet",
-                "-p",
-                "quorate-sim",
-                "--example",
-                "sim",
-            ])
-            .env("CARGO_TARGET_DIR", &target)
+            .args(["build", "--release", "--quiet"])
+            .args(["-p", "quorate-sim", "--example", "sim"])
+            .env("CARGO_TARGET_DIR", self.target())
             // The build is what takes long, not the seeds.
             .envs([
                 ("CARGO_INCREMENTAL", "1"),
@@ -186,28 +217,23 @@ impl Workshop {
                 ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256"),
             ])
             .output()?;
-        if !built.status.success() {
-            let why = String::from_utf8_lossy(&built.stderr);
-            let line = why
-                .lines()
-                .find(|line| line.starts_with("error"))
-                .unwrap_or_default();
-            return Ok(Fate::DoesNotBuild(line.to_owned()));
+        if built.status.success() {
+            return Ok(Ok(()));
         }
-        let run = Command::new(target.join("release/examples/sim"))
-            .args([
-                "--log",
-                log,
-                "--jobs",
-                "1",
-                "--failures",
-                "1",
-                "--seeds",
-                &self.seeds.to_string(),
-            ])
-            .output()?;
-        Ok(fate(&String::from_utf8_lossy(&run.stdout)))
+        let why = String::from_utf8_lossy(&built.stderr);
+        let mut lines = why.lines();
+        let line = lines.find(|line| line.starts_with("error"));
+        Ok(Err(line.unwrap_or_default().to_owned()))
     }
+}
+
+/// Runs seeds until one fails.
+fn simulate(simulator: &Path, log: &str, from: u64, seeds: u64) -> io::Result<Fate> {
+    let run = Command::new(simulator)
+        .args(["--log", log, "--jobs", "1", "--failures", "1"])
+        .args(["--from", &from.to_string(), "--seeds", &seeds.to_string()])
+        .output()?;
+    Ok(fate(&String::from_utf8_lossy(&run.stdout)))
 }
 
 /// Reads what the simulator printed.
@@ -256,6 +282,7 @@ pub fn scoreboard(judged: &[(Mutant, Fate)]) -> String {
                 after, invariant, ..
             } => (invariant.clone(), after.to_string()),
             Fate::Survived => ("**survived**".to_owned(), String::new()),
+            Fate::FailsAnyway(seed) => (format!("**seed {seed} fails anyway**"), String::new()),
             Fate::DoesNotApply(why) | Fate::DoesNotBuild(why) => {
                 (format!("**{why}**"), String::new())
             }

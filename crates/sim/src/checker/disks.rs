@@ -1,5 +1,7 @@
 //! What is on each disk, as the simulator sees it: the records whose sync has returned.
 
+mod claims;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_core::{Epoch, Mark, NodeId, Position};
@@ -7,8 +9,8 @@ use quorate_core::{Epoch, Mark, NodeId, Position};
 use super::choices::Choices;
 use super::value::{Held, Value, held};
 use super::{Verdict, Violation};
+use crate::Remembered;
 use crate::campaign::{ACCEPTED_AGAIN, ACCEPTED_BEHIND_A_HOLE};
-use crate::{Claim, Remembered, Run};
 
 /// What a record says, with values reduced to fingerprints.
 #[derive(Clone, Debug)]
@@ -265,78 +267,6 @@ impl DiskView {
     /// Whether the vote of this member in `epoch` is on this disk, and for `host`.
     pub(super) fn voted(&self, epoch: Epoch, host: usize) -> bool {
         self.votes.get(&epoch) == Some(&NodeId(host as u64 + 1))
-    }
-
-    /// Whether what a message of this member claims is on its disk.
-    pub(super) fn judge(&self, claim: &Claim) -> Verdict {
-        let (holds, what) = match claim {
-            Claim::Epoch(epoch) => (*epoch <= self.epoch, "its epoch"),
-            Claim::Leads(epoch) | Claim::Seeks(epoch) => {
-                (*epoch <= self.epoch, "the epoch that it leads")
-            }
-            Claim::Vote { epoch, vote } => (
-                self.votes.get(epoch) == Some(vote),
-                "the vote that it gives",
-            ),
-            Claim::Holds { upto } => (
-                *upto <= self.whole.max(self.snapshot),
-                "what it acknowledges",
-            ),
-            Claim::Accepted { epoch, first, end } => (
-                (first.0..end.0).all(|at| {
-                    let held = self.at(Position(at));
-                    held.is_some_and(|held| held.accepted == *epoch)
-                }),
-                "what it acknowledges",
-            ),
-            Claim::Covers { upto } => (*upto <= self.snapshot, "the snapshot that it offers"),
-            Claim::Tells { first, end, runs } => return self.tells(*first, *end, runs),
-            Claim::Chosen { .. } | Claim::Proposes { .. } => return Ok(()),
-        };
-        if holds {
-            return Ok(());
-        }
-        let what = format!(
-            "member {} says {claim:?} before {what} is on its disk (epoch {}, whole up to {})",
-            self.host + 1,
-            self.epoch,
-            self.whole
-        );
-        Err(Violation::new(
-            "nothing is said before it is on disk (D1, A6, B2)",
-            what,
-        ))
-    }
-
-    /// Whether `first..end`, none of which is forgotten, holds exactly `runs`.
-    fn tells(&self, first: Position, end: Option<Position>, runs: &[(Position, Run)]) -> Verdict {
-        let last = self.base.plus(self.slots.len() as u64);
-        let end = end.map_or(last.next(), |end| end.min(last.next()));
-        let mut at = first;
-        // What is forgotten is not empty.
-        let mut wrong = (first <= self.base).then_some(first.0);
-        for (start, run) in runs {
-            let hole = (at.0..start.0).find(|at| self.at(Position(*at)).is_some());
-            wrong = wrong.or(hole);
-            at = *start;
-            for told in held(std::slice::from_ref(run)) {
-                wrong = wrong.or((self.at(at) != Some(told)).then_some(at.0));
-                at = at.next();
-            }
-        }
-        let hole = (at.0..end.0).find(|at| self.at(Position(*at)).is_some());
-        let Some(wrong) = wrong.or(hole) else {
-            return Ok(());
-        };
-        let what = format!(
-            "member {} tells from {first} on what its disk does not hold, or not all: at {wrong} there is {:?}",
-            self.host + 1,
-            self.at(Position(wrong))
-        );
-        Err(Violation::new(
-            "a promise tells what is on disk (A6, P14, C5)",
-            what,
-        ))
     }
 
     fn at(&self, at: Position) -> Option<Held> {
