@@ -24,7 +24,7 @@ impl PrimaryBackup {
         (round, force): (Option<u64>, bool),
         out: &mut Out,
     ) {
-        let epoch = match self.admit(round) {
+        let epoch = match self.admit(round, force) {
             Ok(epoch) => epoch,
             Err(why) => return out.push(Output::Reject { ticket, why }),
         };
@@ -44,11 +44,14 @@ impl PrimaryBackup {
     }
 
     /// The epoch of a promotion, or why there is none.
-    fn admit(&self, round: Option<u64>) -> Result<Epoch, Rejection> {
-        let Role::Backup(backup) = &self.role else {
-            return Err(Unfit::Busy.into());
+    fn admit(&self, round: Option<u64>, force: bool) -> Result<Epoch, Rejection> {
+        let busy = match &self.role {
+            Role::Backup(backup) => backup.asking.is_some(),
+            // One that goes on by itself may wait for a quorum that never comes back.
+            Role::Fencing(campaign) => campaign.ticket.is_some() || !force,
+            Role::Rising(_) | Role::Primary(_) => true,
         };
-        if backup.asking.is_some() {
+        if busy {
             return Err(Unfit::Busy.into());
         }
         if self.state.void.is_some() {

@@ -126,6 +126,7 @@ impl Ledger {
             }
         }
         self.check_state(&member.state);
+        check_sound(members, member, status);
     }
 
     fn check_status(&mut self, member: &Member, status: Status) {
@@ -257,6 +258,23 @@ fn has_durable(member: &Member, at: Position, hash: u64) -> bool {
     let mut snapshots = member.snapshots.iter();
     member.durable.hash_at(at) == Some(hash)
         || snapshots.any(|(_, state)| state.entries.get(index) == Some(&hash))
+}
+
+/// A state that is said to be sound is one that the primary's log leads to.
+fn check_sound(members: &[Member], member: &Member, status: Status) {
+    let log = member.log.as_ref().unwrap();
+    let leads = |other: &&Member| {
+        let there = other.log.as_ref().map(ReplicatedLog::status);
+        let leads = |there: Status| there.role == RoleKind::Leader && there.epoch == status.epoch;
+        Some(other.config.id) == status.leader && there.is_some_and(leads)
+    };
+    let primary = members.iter().find(leads).filter(|_| log.is_sound());
+    let known = primary.and_then(|primary| primary.written.epoch_at(member.state.position));
+    assert!(
+        known.is_none_or(|known| known == member.state.epoch),
+        "the state of {} is not the primary's",
+        member.id()
+    );
 }
 
 /// What a message promises is on its sender's disk.
