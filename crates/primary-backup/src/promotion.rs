@@ -187,6 +187,10 @@ impl PrimaryBackup {
             return;
         };
         let campaign = campaign.clone();
+        if self.state.void.is_some() {
+            // The primary has shown meanwhile that what was committed here is lost.
+            return self.give_up(now, Unfit::Diverged, out);
+        }
         let overdue = campaign.deadline.is_some_and(|deadline| deadline <= now);
         let answered = |member| member == id || campaign.has(member);
         if let Some((member, Point { position, epoch })) = campaign.ahead(own) {
