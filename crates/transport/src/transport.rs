@@ -41,7 +41,7 @@ impl Transport {
 
     /// As [`Transport::bind`], but hands what arrives to `sink`, in the tasks that read it.
     pub async fn bind_with(config: Config, sink: Arc<dyn Sink>) -> Result<Self, BindError> {
-        Self::start(config, Network::Tcp, sink).await
+        Self::start(config, Network::sockets(), sink).await
     }
 
     pub(crate) async fn start(

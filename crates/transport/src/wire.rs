@@ -1,4 +1,4 @@
-//! Streams of bytes and where they come from: sockets, or memory.
+//! Streams of bytes and where they come from: sockets, or memory, or the sockets of a simulation.
 
 use std::io;
 
@@ -22,6 +22,16 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    #[cfg(feature = "turmoil")]
+    fn simulated(stream: turmoil::net::TcpStream, remote: String) -> Self {
+        let (read, write) = stream.into_split();
+        Self {
+            read: Box::new(read),
+            write: Box::new(write),
+            remote,
+        }
+    }
+
     fn tcp(stream: TcpStream, remote: String) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
@@ -43,9 +53,20 @@ impl Wire {
 pub(crate) enum Network {
     Tcp,
     Memory(MemoryNetwork),
+    #[cfg(feature = "turmoil")]
+    Simulated,
 }
 
 impl Network {
+    /// Sockets; within a simulation of `turmoil`, its sockets.
+    pub(crate) fn sockets() -> Self {
+        #[cfg(feature = "turmoil")]
+        if turmoil::in_simulation() {
+            return Self::Simulated;
+        }
+        Self::Tcp
+    }
+
     pub(crate) async fn listen(&self, address: &str) -> io::Result<Listener> {
         match self {
             Self::Tcp => {
@@ -56,6 +77,11 @@ impl Network {
                 calls,
                 name: address.to_owned(),
             }),
+            #[cfg(feature = "turmoil")]
+            Self::Simulated => {
+                let listener = turmoil::net::TcpListener::bind(address).await?;
+                Ok(Listener::Simulated(listener))
+            }
         }
     }
 
@@ -64,6 +90,11 @@ impl Network {
         match self {
             Self::Tcp => Wire::tcp(TcpStream::connect(address).await?, address.to_owned()),
             Self::Memory(network) => network.dial(address),
+            #[cfg(feature = "turmoil")]
+            Self::Simulated => {
+                let stream = turmoil::net::TcpStream::connect(address).await?;
+                Ok(Wire::simulated(stream, address.to_owned()))
+            }
         }
     }
 }
@@ -75,6 +106,8 @@ pub(crate) enum Listener {
         calls: mpsc::Receiver<Wire>,
         name: String,
     },
+    #[cfg(feature = "turmoil")]
+    Simulated(turmoil::net::TcpListener),
 }
 
 impl Listener {
@@ -83,6 +116,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(|address| address.to_string()),
             Self::Memory { name, .. } => Ok(name.clone()),
+            #[cfg(feature = "turmoil")]
+            Self::Simulated(listener) => listener.local_addr().map(|address| address.to_string()),
         }
     }
 
@@ -96,6 +131,11 @@ impl Listener {
                 .recv()
                 .await
                 .ok_or_else(|| io::ErrorKind::NotConnected.into()),
+            #[cfg(feature = "turmoil")]
+            Self::Simulated(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                Ok(Wire::simulated(stream, remote.to_string()))
+            }
         }
     }
 }
