@@ -1,2 +1,62 @@
-//! Filled next.
-fn main() {}
+//! Three members in one process, over TCP on loopback, by durability and number of clients.
+//!
+//! Directories are made in the current one, or where `QUORATE_BENCH_DIR` says: that disk is measured.
+
+use std::time::Duration;
+
+use criterion::{
+    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+};
+use quorate_benches::cluster::{CLIENTS, Nodes, closed_count};
+use quorate_benches::cores::Contender;
+use quorate_benches::journal::directory;
+use quorate_core::Durability;
+use quorate_paxos::Paxos;
+use quorate_raft::Raft;
+use tokio::runtime::Runtime;
+
+const PAYLOAD: usize = 256;
+
+fn cells<L>(criterion: &mut Criterion, runtime: &Runtime, durability: Durability)
+where
+    L: Contender + Send + 'static,
+    L::Config: Send + 'static,
+{
+    let dir = directory();
+    let nodes = runtime.block_on(Nodes::start::<L>(3, durability, &dir));
+    let mut group = criterion.benchmark_group(format!("cluster {durability}"));
+    group.sampling_mode(SamplingMode::Flat);
+    for clients in CLIENTS {
+        // One iteration is a commit of each client.
+        group.throughput(Throughput::Elements(clients as u64));
+        group.bench_function(
+            BenchmarkId::new(L::NAME, format!("{clients} clients")),
+            |bencher| {
+                bencher.iter_custom(|rounds| {
+                    let commits = rounds * clients as u64;
+                    runtime.block_on(closed_count(&nodes, clients, PAYLOAD, commits))
+                });
+            },
+        );
+    }
+    group.finish();
+    runtime.block_on(nodes.stop());
+}
+
+fn clusters(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime starts");
+    for durability in [Durability::Memory, Durability::Fsync] {
+        cells::<Raft>(criterion, &runtime, durability);
+        cells::<Paxos>(criterion, &runtime, durability);
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = clusters
+}
+criterion_main!(benches);

@@ -11,5 +11,7 @@
 
 pub mod cluster;
 pub mod cores;
+pub mod journal;
+pub mod pair;
 pub mod raw;
 pub mod rounds;

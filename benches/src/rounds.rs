@@ -1,6 +1,8 @@
 //! Rounds that alternate, so that a machine that changes its pace meets every contender alike.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// The middle of several rounds and how far they lie apart, in units a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,12 +32,21 @@ impl Rate {
     }
 }
 
-/// Runs `work` again and again for at least `time`; each run says how many units it did. Units a second.
-pub fn pace(time: Duration, mut work: impl FnMut() -> u64) -> f64 {
-    let (mut units, begun) = (0, Instant::now());
+/// Processor time that this thread has used: what work in one thread is measured by, whoever else uses the machine.
+pub fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        time.tv_nsec.unsigned_abs() as u32,
+    )
+}
+
+/// Runs `work` again and again until `clock` has gone on by `time`; each run says how many units it did. Units a second.
+pub fn pace(time: Duration, clock: fn() -> Duration, mut work: impl FnMut() -> u64) -> f64 {
+    let (mut units, begun) = (0, clock());
     loop {
         units += work();
-        let elapsed = begun.elapsed();
+        let elapsed = clock() - begun;
         if elapsed >= time {
             return units as f64 / elapsed.as_secs_f64();
         }

@@ -65,7 +65,7 @@ impl Shape {
     }
 }
 
-/// Members in one thread, the first of which leads.
+/// Members in one thread, one of which leads.
 pub trait Cores {
     /// Does one round of the workload, up to its commit on every member; how many commands it committed.
     fn round(&mut self) -> u64;
