@@ -37,6 +37,7 @@ macro_rules! scripts {
 scripts! {
     a_leader_is_elected_and_a_command_is_chosen
     slot_9_is_chosen_while_7_is_a_hole_and_then_7_is_filled
+    later_slots_are_chosen_while_an_earlier_one_is_delayed
     one_promise_set_holds_votes_of_three_ballots
     proposers_duel_and_one_of_them_leads
     a_slot_is_accepted_again_while_the_lower_write_is_in_flight
@@ -50,4 +51,19 @@ scripts! {
     the_only_one_who_hears_a_quorum_leads_with_the_shortest_log
     in_a_chain_the_leader_stays
     a_restart_remembers_what_is_chosen
+}
+
+/// docs/paxos.md shows parts of a trace: line by line as they stand in it, and in its order.
+#[test]
+fn the_trace_in_the_documentation_is_a_real_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("../../docs/paxos.md")).unwrap();
+    let name = "later_slots_are_chosen_while_an_earlier_one_is_delayed.trace";
+    let (_, after) = page.split_once(name).expect("the page names the trace");
+    let block = after.split("```").nth(1).expect("and shows parts of it");
+    let trace = std::fs::read_to_string(root.join("tests/scripts/cases").join(name)).unwrap();
+    let mut lines = trace.lines();
+    for shown in block.lines().skip(1).filter(|line| line.trim() != "…") {
+        assert!(lines.any(|line| line == shown), "not in the trace: {shown}");
+    }
 }

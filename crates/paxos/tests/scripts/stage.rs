@@ -21,6 +21,8 @@ pub struct Stage {
     /// Links that lose, and links that keep, everything.
     cut: BTreeSet<(u64, u64)>,
     held: BTreeSet<(u64, u64)>,
+    /// What was overtaken.
+    late: BTreeMap<(u64, u64), VecDeque<Bytes>>,
     /// Members whose disks wait for `sync`.
     slow: BTreeSet<u64>,
     roles: BTreeMap<u64, String>,
@@ -41,6 +43,7 @@ impl Stage {
     /// - `propose N word…`: a batch of so many commands; `read N`;
     /// - `settle`: everything that can happen without time; `wait MS`: with time, `quiet` or `loud`;
     /// - `cut A B`, `heal`: both ways, all; `hold A B`, `release A B`: one way, in order; `lose A B`: what is held;
+    /// - `delay A B`: what is held is overtaken by all that follows, until `arrive A B`;
     /// - `slow N`: writes wait; `sync N [MARK]`: they are on disk; `fast N`; `crash N [MARK]`, `start N`;
     /// - `compact N [POSITION]`: after a snapshot; `status`.
     pub fn run(&mut self, line: &str) {
@@ -68,6 +71,8 @@ impl Stage {
             ("hold", [a, b]) => drop(self.held.insert((*a, *b))),
             ("release", [a, b]) => drop(self.held.remove(&(*a, *b))),
             ("lose", [a, b]) => self.lose((*a, *b)),
+            ("delay", [a, b]) => self.delay((*a, *b)),
+            ("arrive", [a, b]) => self.arrive((*a, *b)),
             ("slow", [id]) => drop(self.slow.insert(*id)),
             ("fast", [id]) => drop(self.slow.remove(id)),
             ("sync", [id]) => self.sync(*id, self.members[id].written),
@@ -195,6 +200,19 @@ impl Stage {
             let message: Message = decode(bytes).unwrap();
             self.note(&format!("{} ╳ {}  {message}", link.0, link.1));
         }
+    }
+
+    fn delay(&mut self, link: (u64, u64)) {
+        for bytes in self.links.remove(&link).unwrap_or_default() {
+            let message: Message = decode(bytes.clone()).unwrap();
+            self.note(&format!("{} … {}  {message}", link.0, link.1));
+            self.late.entry(link).or_default().push_back(bytes);
+        }
+    }
+
+    fn arrive(&mut self, link: (u64, u64)) {
+        let late = self.late.remove(&link).unwrap_or_default();
+        self.links.entry(link).or_default().extend(late);
     }
 
     fn sync(&mut self, id: u64, upto: Mark) {
