@@ -20,7 +20,7 @@ use crate::machine::Names;
 /// Simulated seconds in a second, at most.
 pub(crate) const SPEED: u32 = 10;
 /// Simulated time in which all members have to be equal in the end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 /// What hosts, client and test know of each other.
@@ -215,7 +215,7 @@ where
     L::Config: Send + 'static,
 {
     let mut config = NodeConfig::new(ClusterId(7), id, dir);
-    config.listen = "0.0.0.0:7000".to_owned();
+    config.listen = String::from("0.0.0.0:7000");
     config.journal.durability = Durability::Buffered;
     config.journal.segment_bytes = 1 << 20;
     config.journal.record_bytes_max = 512 << 10;
