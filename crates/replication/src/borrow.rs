@@ -50,11 +50,11 @@ impl<M: Carry> Waiting<M> {
         patience: Duration,
     ) -> Self {
         let needs = voids.into_iter().map(|void| Need {
-            void,
             found: None,
             asked: None,
             tried: SmallVec::new(),
-            patience,
+            patience: patience + Duration::from_micros(void.hollow.bytes()),
+            void,
         });
         Self {
             arrival,
@@ -82,18 +82,16 @@ impl<M: Carry> Waiting<M> {
         Some(need.found.is_some())
     }
 
-    /// The next step for a body that is still missing and not under way.
+    /// The next step for a body that is still missing and not under way. Who is `busy` lends what it was asked for before.
     pub(crate) fn step(
         &mut self,
         now: Instant,
-        source: NodeId,
-        others: &[NodeId],
+        (source, others): (NodeId, &[NodeId]),
+        busy: impl Fn(NodeId) -> bool,
         number: &mut u64,
     ) -> Option<Step> {
-        let due = |need: &&mut Need| {
-            need.found.is_none() && need.asked.is_none_or(|(.., until)| until <= now)
-        };
-        let need = self.needs.iter_mut().find(due)?;
+        let mut needs = self.needs.iter_mut();
+        let need = needs.find_map(|need| need.is_due(now, &busy).then_some(need))?;
         let Some(holder) = need.next_holder(source, others) else {
             return Some(Step::GiveUp);
         };
@@ -132,6 +130,21 @@ impl<M> Waiting<M> {
 }
 
 impl Need {
+    /// Whether somebody is to be asked. A body stands in a queue behind others as long as its holder lends at all.
+    fn is_due(&mut self, now: Instant, busy: impl Fn(NodeId) -> bool) -> bool {
+        if self.found.is_some() {
+            return false;
+        }
+        match &mut self.asked {
+            Some((.., until)) if *until > now => false,
+            Some((_, holder, until)) if busy(*holder) => {
+                *until = now + self.patience;
+                false
+            }
+            Some(_) | None => true,
+        }
+    }
+
     /// Who comes next; none: all were asked.
     fn next_holder(&self, source: NodeId, others: &[NodeId]) -> Option<NodeId> {
         let fresh = |id: &NodeId| !self.tried.contains(id);

@@ -71,6 +71,8 @@ pub(crate) struct Peer<M> {
     pub(crate) sink: Sink<M>,
     /// It was asked for a body in vain: until then it is not asked for others.
     pub(crate) barren: Instant,
+    /// When it last lent a body.
+    pub(crate) lent: Instant,
     /// Control that leaves with the next frame, at the end of this step at the latest.
     pub(crate) control: SmallVec<[M; 1]>,
 }
@@ -122,7 +124,7 @@ impl<L: ReplicatedLog> Linked<L> {
         self.judge(now, out);
         let (budget, life) = (self.name.budget.clone(), self.name.life);
         for peer in &mut self.peers {
-            if peer.source.probe_due(now, &budget) {
+            if peer.source.is_probe_due(now, &budget) {
                 out.send(peer.id, peer.frame(life, &budget, Body::Probe));
             }
         }
@@ -217,7 +219,7 @@ impl<M> Peer<M> {
         }
         if head.life > self.life {
             self.life = head.life;
-            self.source.on_new_run(now, budget);
+            self.source.on_new_run(now);
             self.sink = Sink::new();
             // It does not know yet that it is heard, nor what it may send.
             self.sink.ask();
@@ -252,6 +254,7 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
             source: Source::new(id, config.direction_to(id), &config.budget, now),
             sink: Sink::new(),
             barren: Instant::ZERO,
+            lent: Instant::ZERO,
             control: SmallVec::new(),
         });
         let peers = peers.collect();

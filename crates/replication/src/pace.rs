@@ -22,6 +22,10 @@ pub(crate) struct Pace {
     round_trip: Extreme<Duration>,
     /// The window is kept small until then, so that a queue that always stands does not pass for the round trip.
     drained: Instant,
+    /// When the window was last made smaller: what left before says nothing about it.
+    shrunk: Instant,
+    /// Confirmations in a row that took far longer than any window of this size explains.
+    longer: u32,
 }
 
 /// What is known when something leaves.
@@ -70,6 +74,8 @@ impl<T: Copy> Extreme<T> {
 impl Pace {
     /// Round trips that a rate stays known for, at the least.
     const ROUNDS: u32 = 10;
+    /// As many late confirmations in a row tell that the link has become longer.
+    const LONGER_MAX: u32 = 8;
     const RATE_SPAN: Duration = Duration::from_millis(500);
     const ROUND_TRIP_SPAN: Duration = Duration::from_secs(5);
 
@@ -81,6 +87,8 @@ impl Pace {
             rate: Extreme::new(),
             round_trip: Extreme::new(),
             drained: Instant::ZERO,
+            shrunk: Instant::ZERO,
+            longer: 0,
         }
     }
 
@@ -103,6 +111,7 @@ impl Pace {
         done: u64,
         limited: bool,
     ) {
+        self.on_late(now, departure);
         let turned = self.round_trip.note(
             now,
             Self::ROUND_TRIP_SPAN,
@@ -126,7 +135,26 @@ impl Pace {
         self.rate.note(now, span, rate, Ord::max);
         let target = self.target(now, round_trip);
         if limited || target > self.window {
+            if target < self.window {
+                self.shrunk = now;
+            }
             self.window = target;
+        }
+    }
+
+    /// A window of twice what is on its way makes a round trip twice as long, not three times: then the link has
+    /// become longer, and what was known of it would only throttle it.
+    fn on_late(&mut self, now: Instant, departure: Departure) {
+        let trip = now.since(departure.at);
+        let known = self.round_trip().unwrap_or(Duration::MAX);
+        if trip <= known.saturating_mul(3) {
+            self.longer = 0;
+        } else if departure.at > self.shrunk {
+            self.longer += 1;
+        }
+        if self.longer >= Self::LONGER_MAX {
+            self.longer = 0;
+            self.round_trip = Extreme::new();
         }
     }
 
@@ -203,7 +231,7 @@ mod tests {
         run(&mut pace, Instant::ZERO, 5, 50_000_000, short);
         let later = Instant::ZERO + Duration::from_secs(5);
         let long = Duration::from_millis(100);
-        let (window, carried) = run(&mut pace, later, 20, 50_000_000, long);
+        let (window, carried) = run(&mut pace, later, 6, 50_000_000, long);
         assert!(carried > 40_000_000, "carried {carried} with {window}");
     }
 

@@ -54,6 +54,7 @@ impl<L: ReplicatedLog> Linked<L> {
             Body::Lend { number, pieces } => {
                 if !pieces.is_empty() {
                     self.on_done(index, head.sent, Mark::ZERO);
+                    self.peers[index].lent = now;
                 }
                 if head.heard == life {
                     self.on_lent(now, index, (number, &pieces), out);
@@ -172,11 +173,16 @@ impl<L: ReplicatedLog> Linked<L> {
         let able = |peer: &&Peer<_>| peer.id != source && peer.barren <= now;
         let others = self.peers.iter().filter(able).map(|peer| peer.id);
         let others: Vec<_> = others.collect();
+        let patience = self.name.budget.body_timeout;
+        let lends = |peer: &&Peer<_>| now.since(peer.lent) < patience;
+        let lenders = self.peers.iter().filter(lends).map(|peer| peer.id);
+        let lenders: Vec<_> = lenders.collect();
+        let busy = |id| lenders.contains(&id);
         let (mut found, mut bytes) = (Vec::new(), 0);
         let sink = &mut self.peers[index].sink;
         let mut lost = false;
         for waiting in &mut sink.queue {
-            while let Some(step) = waiting.step(now, source, &others, &mut self.questions) {
+            while let Some(step) = waiting.step(now, (source, &others), busy, &mut self.questions) {
                 match step {
                     Step::Ask(holder, want) => found.push((holder, want)),
                     Step::GiveUp => {
@@ -186,8 +192,8 @@ impl<L: ReplicatedLog> Linked<L> {
                 }
             }
             bytes += waiting.bytes;
-            // Not more than half of what one holder lends.
-            if lost || bytes >= self.name.budget.lend_bytes / 2 {
+            // Not more than a quarter of what one holder lends.
+            if lost || bytes >= self.name.budget.lend_bytes / 4 {
                 break;
             }
         }
@@ -253,7 +259,7 @@ impl<L: ReplicatedLog> Linked<L> {
                 return;
             }
             let sizes = (want.bytes + CHARGE, want.bytes, 0);
-            peer.source.on_sent(now, Kind::Lent, sizes, budget);
+            peer.source.on_sent(now, Kind::Lent, sizes);
         }
         let number = want.number;
         let frame = peer.frame(life, budget, Body::Lend { number, pieces });

@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 
-use quorate_core::{Flow, Input, Instant, Message, NodeId, Output, Position, ReplicatedLog};
+use quorate_core::{Epoch, Flow, Input, Instant, Message, NodeId, Output, ReplicatedLog};
 use smallvec::{SmallVec, smallvec};
 
 use crate::frame::{Body, CHARGE, Frame, Head, body_bytes};
 use crate::hollow::{Lack, hollow};
 use crate::linked::{Linked, Out};
-use crate::source::Kind;
+use crate::source::{Kind, Span};
 
 impl<L: ReplicatedLog> Linked<L> {
     /// One step of the log.
@@ -66,16 +66,19 @@ impl<L: ReplicatedLog> Linked<L> {
             // lost, like on a link whose outbox is full.
             return;
         }
-        let (first, last) = span(&message);
+        let span = span(&message, self.log.status().epoch);
+        if span.is_some_and(|span| self.peers[index].source.is_repeat(&span, bytes)) {
+            return;
+        }
         let (to, flow) = (self.peers[index].id, self.peers[index].source.flow());
         let budget = &self.name.budget;
         let mut prints = core::mem::take(&mut self.prints);
-        let voids = match (flow, first) {
-            (Flow::Mixed, Some(first)) => {
+        let voids = match (flow, span) {
+            (Flow::Mixed, Some(Span { first, .. })) => {
                 let lack = |at| self.lacks(now, to, at);
                 hollow(&mut message, first, budget.hollow_bytes, &mut prints, lack)
             }
-            (Flow::Catchup, Some(first)) => {
+            (Flow::Catchup, Some(Span { first, .. })) => {
                 let lack = |_| Lack::Body(None);
                 hollow(&mut message, first, budget.catchup_bytes, &mut prints, lack)
             }
@@ -90,15 +93,14 @@ impl<L: ReplicatedLog> Linked<L> {
         };
         let sizes = (bytes + CHARGE, bytes - missing, missing);
         let peer = &mut self.peers[index];
-        peer.source
-            .on_sent(now, Kind::Entries(last), sizes, &self.name.budget);
+        peer.source.on_sent(now, Kind::Entries(span), sizes);
         out.send(to, peer.frame(self.name.life, &self.name.budget, body));
     }
 
     /// Tells the log what may leave, wherever that changed.
     pub(crate) fn govern(&mut self, now: Instant, out: &mut Out<L>) {
         for index in 0..self.peers.len() {
-            while let Some(credit) = self.peers[index].source.credit(&self.name.budget) {
+            while let Some(credit) = self.peers[index].source.credit(now, &self.name.budget) {
                 let peer = self.peers[index].id;
                 self.drive(now, Input::Credit { peer, credit }, out);
             }
@@ -136,10 +138,13 @@ pub(crate) const UNCOUNTED: Head = Head {
     grant: 0,
 };
 
-/// The first and the last position of a message's entries, if it says where they stand.
-fn span<M: Message>(message: &M) -> (Option<Position>, Option<Position>) {
-    let mut length = 0;
+/// Where a message's entries stand, if it says so.
+fn span<M: Message>(message: &M, epoch: Epoch) -> Option<Span> {
+    let (first, mut length) = (message.first()?, 0);
     message.batches(&mut |batch| length += batch.len());
-    let first = message.first();
-    (first, first.map(|first| first.plus(length).prev()))
+    Some(Span {
+        first,
+        last: first.plus(length).prev(),
+        epoch,
+    })
 }

@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use quorate_core::{
-    Credit, Direction, Flow, Instant, LinkEvent, LinkReason, LinkStatus, NodeId, Position,
+    Credit, Direction, Epoch, Flow, Instant, LinkEvent, LinkReason, LinkStatus, NodeId, Position,
 };
 
 use crate::Budget;
@@ -31,6 +31,8 @@ pub(crate) struct Source {
     pace: Pace,
     /// Up to here, more would have been sent if it could.
     limited: u64,
+    /// The last position under way, and the first flight that the peer can be expected to take.
+    ahead: (Position, u64),
     told: Told,
     probe: Probe,
     standing: Standing,
@@ -49,10 +51,18 @@ struct Flight {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Entries up to here, as far as the message says.
-    Entries(Option<Position>),
+    /// Entries, with their place as far as the message says.
+    Entries(Option<Span>),
     /// A body that the peer asked for.
     Lent,
+}
+
+/// Where the entries of a message stand, and in which epoch they were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+    pub(crate) epoch: Epoch,
 }
 
 /// What the log was last told it may send.
@@ -103,6 +113,7 @@ impl Source {
             lent: 0,
             pace: Pace::new(budget),
             limited: 0,
+            ahead: (Position::ZERO, 0),
             told: Told {
                 left: 0,
                 closed: false,
@@ -156,7 +167,8 @@ impl Source {
     }
 
     /// What the log has to be told, if anything.
-    pub(crate) fn credit(&mut self, budget: &Budget) -> Option<Credit> {
+    pub(crate) fn credit(&mut self, now: Instant, budget: &Budget) -> Option<Credit> {
+        self.arm(now, budget);
         let allowance = self.allowance(budget);
         let Told {
             left,
@@ -183,21 +195,49 @@ impl Source {
         Some(Credit::Only(allowance))
     }
 
+    /// Whether all of this is under way already, as it is. A log that is not told how long a link is takes what is late
+    /// for lost and sends it again: on a slow link that makes it later still.
+    pub(crate) fn is_repeat(&mut self, span: &Span, bytes: u64) -> bool {
+        if span.first > self.ahead.0 {
+            return false;
+        }
+        let mut next = span.first;
+        let (mut lowest, after) = (None, self.ahead.1);
+        for flight in self.flights.iter().filter(|flight| flight.stamp > after) {
+            if let Kind::Entries(Some(sent)) = flight.kind {
+                lowest = lowest.min(Some(sent.first)).or(Some(sent.first));
+                if sent.epoch == span.epoch && sent.first <= next && next <= sent.last {
+                    next = sent.last.next();
+                }
+            }
+        }
+        if next > span.last {
+            self.told.left = self.told.left.saturating_sub(bytes);
+            return true;
+        }
+        if lowest.is_some_and(|lowest| span.first < lowest) {
+            // The log goes back: the peer has not taken what is under way.
+            self.ahead.1 = self.sent;
+        }
+        false
+    }
+
     /// Something leaves: `bytes` are what it counts, of which `bodies` travel and `hollow` do not.
     pub(crate) fn on_sent(
         &mut self,
         now: Instant,
         kind: Kind,
         (bytes, bodies, hollow): (u64, u64, u64),
-        budget: &Budget,
     ) {
         if self.flights.is_empty() {
             self.done.1 = now;
         }
         self.sent += bytes;
         self.told.left = self.told.left.saturating_sub(bytes);
-        if kind == Kind::Lent {
-            self.lent += bytes;
+        match kind {
+            Kind::Entries(Some(span)) => self.ahead.0 = self.ahead.0.max(span.last),
+            Kind::Entries(None) => {}
+            Kind::Lent => self.lent += bytes,
         }
         self.flights.push_back(Flight {
             stamp: self.sent,
@@ -211,7 +251,6 @@ impl Source {
         self.totals.messages += 1;
         self.totals.bytes += bodies;
         self.totals.hollow += hollow;
-        self.arm(now, budget);
     }
 
     /// The peer says what is done, and up to where it asks.
@@ -235,29 +274,31 @@ impl Source {
             self.pace
                 .on_confirmed(now, flight.departure, flight.stamp, limited);
         }
+        if self.flights.is_empty() {
+            self.ahead.0 = Position::ZERO;
+        }
         self.probe = Probe {
             at: None,
             wait: budget.probe_after,
         };
-        self.arm(now, budget);
     }
 
     fn land(&mut self, flight: &Flight) {
         match flight.kind {
-            Kind::Entries(Some(last)) => self.standing.reached = last,
+            Kind::Entries(Some(span)) => self.standing.reached = span.last,
             Kind::Entries(None) => {}
             Kind::Lent => self.lent -= flight.bytes,
         }
     }
 
     /// The peer has started anew: what was under way is lost, and what it asked for is forgotten.
-    pub(crate) fn on_new_run(&mut self, now: Instant, budget: &Budget) {
+    pub(crate) fn on_new_run(&mut self, now: Instant) {
         self.done = (self.sent, now);
         self.flights.clear();
         (self.lent, self.grant) = (0, 0);
+        self.ahead = (Position::ZERO, self.sent);
         self.told.stale = true;
         self.probe.at = None;
-        self.arm(now, budget);
     }
 
     /// Whether nothing is under way and more could be: the peer has all that the log would send it.
@@ -265,6 +306,7 @@ impl Source {
         self.flights.is_empty() && self.allowance(budget) > 0
     }
 
+    /// While anything is under way, or nothing may leave, the peer will be asked in time what has become of it.
     fn arm(&mut self, now: Instant, budget: &Budget) {
         if self.is_at_rest(budget) {
             self.probe.at = None;
@@ -275,12 +317,11 @@ impl Source {
     }
 
     /// Whether the peer is to be asked what has become of what was sent.
-    pub(crate) fn probe_due(&mut self, now: Instant, budget: &Budget) -> bool {
+    pub(crate) fn is_probe_due(&mut self, now: Instant, budget: &Budget) -> bool {
         let due = self.probe.at.is_some_and(|at| at <= now);
         if due {
             self.probe.at = None;
             self.probe.wait = (self.probe.wait * 2).min(budget.probe_after * 16);
-            self.arm(now, budget);
         }
         due
     }

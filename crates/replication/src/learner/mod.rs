@@ -48,8 +48,8 @@ pub struct Learner<L> {
     pulling: Pulling,
     feeds: Vec<Feed>,
     newest: Option<SnapshotMeta>,
-    /// Chosen before this start, behind the snapshot: to be handed out with the first step.
-    resume: Option<Position>,
+    /// What is to be made up for with the first step.
+    resume: Option<Resume>,
     log: PhantomData<fn() -> L>,
 }
 
@@ -60,6 +60,15 @@ struct Disk {
     /// Once the first is on disk, records below the second may go.
     reclaim: Option<(Mark, Mark)>,
     room: bool,
+}
+
+/// What a start has left to do.
+#[derive(Clone, Copy, Debug)]
+struct Resume {
+    /// From here on what is held was chosen before, and is not in the snapshot: it is to be handed out.
+    from: Position,
+    /// The journal has yet to learn that the snapshot was installed.
+    unwritten: bool,
 }
 
 /// What is known of who leads.
@@ -118,7 +127,7 @@ impl<L: ReplicatedLog> Learner<L> {
             self.pull(pull, out);
             if let Some(better) = self.pulling.better() {
                 // Asks for nothing but a sign of life.
-                let pull = Pull { grant: 0, ..pull };
+                let pull = self.pulling.none(pull.from);
                 self.say(better, Life::ZERO, Body::Pull(pull), out);
             }
         }
@@ -152,7 +161,15 @@ impl<L: ReplicatedLog> Learner<L> {
             self.pulling.turn_to(from);
             return self.begin(out);
         }
-        if from != self.pulling.source() || page.stream != self.pulling.stream() {
+        if from != self.pulling.source() {
+            if !page.runs.is_empty() {
+                // A former source goes on: it is asked for nothing any more.
+                let pull = self.pulling.none(self.prefix.last().next());
+                self.say(from, Life::ZERO, Body::Pull(pull), out);
+            }
+            return;
+        }
+        if page.stream != self.pulling.stream() {
             return;
         }
         self.pulling.on_heard();
@@ -169,6 +186,9 @@ impl<L: ReplicatedLog> Learner<L> {
         }
         let (sent, mark) = (page.sent, self.append(page, out));
         self.pulling.on_page(sent, mark);
+        if self.pulling.spare(self.heard.leader) {
+            self.begin(out);
+        }
     }
 
     /// Whether it may hold more: what comes when it may not counts as lost.
@@ -257,11 +277,15 @@ impl<L: ReplicatedLog> Learner<L> {
         Rejection::NotLeader { leader, epoch }
     }
 
-    /// Hands out what was chosen before this start.
+    /// Makes up for what this start has left to do.
     fn resume(&mut self, out: &mut Out<L>) {
-        let Some(mut at) = self.resume.take() else {
+        let Some(Resume { from, unwritten }) = self.resume.take() else {
             return;
         };
+        if unwritten {
+            self.rebase(self.prefix.base(), out);
+        }
+        let mut at = from;
         while let Some(run) = self.prefix.run_at(at) {
             at = run.last().next();
             out.push(Output::Commit(run));

@@ -34,6 +34,10 @@ pub(crate) struct Pulling {
     silent: u32,
     /// Something came since the last question.
     moved: bool,
+    /// A leader that it turned away from, because others can feed it as well.
+    spared: Option<NodeId>,
+    /// How many of the sources are learners.
+    learners: usize,
 }
 
 impl Pulling {
@@ -52,6 +56,8 @@ impl Pulling {
             again: now,
             silent: 0,
             moved: false,
+            spared: None,
+            learners: config.sources().len() - config.voters.len(),
         }
     }
 
@@ -74,7 +80,36 @@ impl Pulling {
 
     /// Whether `from` would be a better source.
     pub(crate) fn is_better(&self, from: NodeId) -> bool {
-        self.sources[..self.current].contains(&from)
+        self.better_ones().any(|id| id == from)
+    }
+
+    /// Sources that stand before the one it asks. Among voters none is better than another.
+    fn better_ones(&self) -> impl Iterator<Item = NodeId> {
+        let count = self.current.min(self.learners);
+        self.sources[..count].iter().copied()
+    }
+
+    /// Turns to another voter if it asks the leader, who has enough to do: once, for the others may be down.
+    pub(crate) fn spare(&mut self, leader: Option<NodeId>) -> bool {
+        let asked = leader == Some(self.source()) && leader != self.spared;
+        let voters = self.sources.len() - self.learners;
+        if !asked || voters < 2 {
+            return false;
+        }
+        self.spared = leader;
+        let next = (self.current - self.learners + 1) % voters;
+        self.current = self.learners + next;
+        self.silent = 0;
+        true
+    }
+
+    /// Asks for nothing: a sign of life at most.
+    pub(crate) const fn none(&self, from: Position) -> Pull {
+        Pull {
+            stream: self.stream,
+            from,
+            grant: 0,
+        }
     }
 
     /// Begins anew with this source.
@@ -156,7 +191,6 @@ impl Pulling {
 
     /// A better source to try, one at a time.
     pub(crate) fn better(&self) -> Option<NodeId> {
-        let turn = self.stream as usize % self.current.max(1);
-        self.sources[..self.current].get(turn).copied()
+        self.better_ones().next()
     }
 }

@@ -6,7 +6,7 @@ use quorate_core::{Epoch, Instant, Mark, Memory, Position, ReplicatedLog, Restor
 
 use super::prefix::Prefix;
 use super::pulling::Pulling;
-use super::{Disk, Heard, LearnedRecord, Learner, LearnerConfig};
+use super::{Disk, Heard, LearnedRecord, Learner, LearnerConfig, Resume};
 use crate::feed::Feed;
 
 pub(super) fn restore<L: ReplicatedLog>(
@@ -30,7 +30,8 @@ pub(super) fn restore<L: ReplicatedLog>(
             snapshot: covered,
         });
     }
-    if covered > prefix.last() {
+    let unwritten = covered > prefix.last();
+    if unwritten {
         // It was installed, and the crash came before the record of that was on disk.
         prefix.forget(covered);
     }
@@ -52,7 +53,10 @@ pub(super) fn restore<L: ReplicatedLog>(
         pulling: Pulling::new(&config, now),
         feeds: config.followers().map(Feed::new).collect(),
         newest: memory.snapshot,
-        resume: Some(covered.next()),
+        resume: Some(Resume {
+            from: covered.next(),
+            unwritten,
+        }),
         config,
         log: PhantomData,
     })

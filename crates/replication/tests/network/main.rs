@@ -13,7 +13,7 @@ use std::time::Duration;
 use quorate_core::{Direction, Rng};
 use support::kinds::{Kind, OfPaxos, OfRaft};
 use support::wires::Wire;
-use support::world::{LEARNERS, Setup, World};
+use support::world::{Setup, World};
 
 use quorate_replication::Budget;
 

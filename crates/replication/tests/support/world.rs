@@ -168,9 +168,8 @@ impl<K: Kind> World<K> {
     pub fn elect(&mut self) -> u64 {
         for _ in 0..200 {
             self.run(Duration::from_millis(50));
-            if let Some(leader) = self.leader()
-                && self.seat(leader).status().committed > Position::ZERO
-            {
+            if let Some(leader) = self.leader() {
+                self.run(Duration::from_millis(50));
                 return leader;
             }
         }
