@@ -20,6 +20,7 @@
 //! | Raft | `raft` | `raft` | `quorate-raft` |
 //! | Multi-Paxos | `paxos` | `paxos` | `quorate-paxos` |
 //! | primary-backup without consensus, to compare with | `primary_backup` | `primary-backup` | `quorate-primary-backup` |
+//! | to choose how entries get to the others | `replication` | `replication` | `quorate-replication` |
 //! | to run a member in my program | `node` | `node` | `quorate-node` |
 //! | its journal and snapshots alone | `journal` | `node` | `quorate-journal` |
 //! | framed links between members alone | `transport` | `node` | `quorate-transport` |
@@ -41,5 +42,7 @@ pub use quorate_paxos as paxos;
 pub use quorate_primary_backup as primary_backup;
 #[cfg(feature = "raft")]
 pub use quorate_raft as raft;
+#[cfg(feature = "replication")]
+pub use quorate_replication as replication;
 #[cfg(feature = "node")]
 pub use quorate_transport as transport;
