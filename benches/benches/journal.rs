@@ -22,7 +22,7 @@ const SYNCS: u64 = 20;
 /// What is measured.
 enum Kind {
     Raw(RawFile),
-    Journal(Writer),
+    Journal(Box<Writer>),
 }
 
 impl Kind {
@@ -56,7 +56,7 @@ fn syncs(criterion: &mut Criterion) {
     let dir = directory();
     let raw = RawFile::create(&dir.path().join("raw"), LENGTH).expect("the disk writes");
     let journal = Writer::open(&dir.path().join("journal"), RECORD);
-    let mut kinds = [Kind::Raw(raw), Kind::Journal(journal)];
+    let mut kinds = [Kind::Raw(raw), Kind::Journal(Box::new(journal))];
     for batch in BATCHES {
         let rates = alternate(15, &mut kinds, |kind| {
             (batch * SYNCS) as f64 / kind.write(batch, SYNCS).as_secs_f64()

@@ -15,7 +15,7 @@ use quorate_benches::cores::Contender;
 use quorate_benches::journal::{Writer, directory, open};
 use quorate_core::{
     BatchBuilder, ClusterId, Epoch, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output,
-    Position, ReplicatedLog, Ticket,
+    Position, Ticket,
 };
 use quorate_journal::{FileDisk, SnapshotStore};
 use quorate_paxos::Paxos;
@@ -128,7 +128,9 @@ fn snapshots(criterion: &mut Criterion) {
     group.bench_function("written, synced, read back", |bencher| {
         bencher.iter(|| {
             position = position.next();
-            let mut writer = store.write(position, Epoch::ZERO).expect("a newer one");
+            let mut writer = store
+                .write(position, Epoch::default())
+                .expect("a newer one");
             for _ in 0..BYTES >> 20 {
                 writer.write(&chunk).expect("the disk writes");
             }

@@ -46,7 +46,7 @@ pub fn pace(time: Duration, clock: fn() -> Duration, mut work: impl FnMut() -> u
     let (mut units, begun) = (0, clock());
     loop {
         units += work();
-        let elapsed = clock() - begun;
+        let elapsed = clock().saturating_sub(begun);
         if elapsed >= time {
             return units as f64 / elapsed.as_secs_f64();
         }

@@ -47,11 +47,13 @@ struct Member<L: ReplicatedLog> {
 
 /// Members of the log `L` in one thread.
 pub struct Members<L: ReplicatedLog> {
-    members: Vec<Member<L>>,
+    all: Vec<Member<L>>,
     leader: usize,
     outbox: Outbox<L>,
     /// An inbox that is being worked through; swapped, so that it is allocated once.
     spare: Vec<(NodeId, L::Message)>,
+    /// One for all batches, as a member has.
+    builder: BatchBuilder,
     commands: Commands,
     shape: Shape,
     rounds: u64,
@@ -67,10 +69,11 @@ impl<L: Contender> Members<L> {
         let voters: Vec<_> = (1..=shape.members).map(NodeId).collect();
         let members = voters.iter().map(|id| Member::new(*id, &voters));
         let mut this = Self {
-            members: members.collect(),
+            all: members.collect(),
             leader: 0,
             outbox: Outbox::new(),
             spare: Vec::new(),
+            builder: BatchBuilder::new(),
             commands: Commands::new(shape.payload),
             shape,
             rounds: 0,
@@ -84,15 +87,15 @@ impl<L: Contender> Members<L> {
     fn elect(&mut self) {
         let leads = |member: &Member<L>| member.log.status().role == RoleKind::Leader;
         for _ in 0..1000 {
-            if let Some(leader) = self.members.iter().position(leads) {
+            if let Some(leader) = self.all.iter().position(leads) {
                 self.leader = leader;
                 return;
             }
-            let deadlines = self.members.iter().map(|member| member.log.deadline());
+            let deadlines = self.all.iter().map(|member| member.log.deadline());
             let next = deadlines.flatten().min().expect("a follower waits");
             self.now = self.now.max(next);
-            for at in 0..self.members.len() {
-                if self.members[at]
+            for at in 0..self.all.len() {
+                if self.all[at]
                     .log
                     .deadline()
                     .is_some_and(|due| due <= self.now)
@@ -107,21 +110,21 @@ impl<L: Contender> Members<L> {
 
     /// Bytes that the largest log holds in memory.
     pub fn held(&self) -> u64 {
-        let held = self.members.iter().map(|member| member.log.status().bytes);
+        let held = self.all.iter().map(|member| member.log.status().bytes);
         held.max().unwrap_or(0)
     }
 
     fn step(&mut self, at: usize, input: Input<L::Message>) {
-        self.members[at].log.step(self.now, input, &mut self.outbox);
+        self.all[at].log.step(self.now, input, &mut self.outbox);
         let from = NodeId(at as u64 + 1);
         for output in self.outbox.drain() {
             match output {
-                Output::Persist { mark, .. } => self.members[at].written = mark,
+                Output::Persist { mark, .. } => self.all[at].written = mark,
                 Output::Send { to, message } => {
-                    let inbox = &mut self.members[to.0 as usize - 1].inbox;
+                    let inbox = &mut self.all[to.0 as usize - 1].inbox;
                     inbox.push((from, message));
                 }
-                Output::Commit(run) => self.members[at].committed += run.batch.len(),
+                Output::Commit(run) => self.all[at].committed += run.batch.len(),
                 Output::Reject { why, .. } => panic!("a proposal was refused: {why}"),
                 _ => {}
             }
@@ -129,11 +132,10 @@ impl<L: Contender> Members<L> {
     }
 
     fn propose(&mut self) {
-        let mut builder = BatchBuilder::new();
         for _ in 0..self.shape.batch {
-            builder.push(self.commands.advance());
+            self.builder.push(self.commands.advance());
         }
-        let batch = builder.finish(Label::default()).expect("commands");
+        let batch = self.builder.finish(Label::default()).expect("commands");
         let ticket = Ticket(0);
         self.step(self.leader, Input::Propose { ticket, batch });
     }
@@ -143,7 +145,7 @@ impl<L: Contender> Members<L> {
         let mut busy = true;
         while busy {
             busy = false;
-            for at in 0..self.members.len() {
+            for at in 0..self.all.len() {
                 busy |= self.turn(at);
             }
         }
@@ -152,13 +154,13 @@ impl<L: Contender> Members<L> {
     /// Gives a member what has come for it, then acknowledges its writes. False: there was neither.
     fn turn(&mut self, at: usize) -> bool {
         let mut inbox = mem::take(&mut self.spare);
-        mem::swap(&mut inbox, &mut self.members[at].inbox);
+        mem::swap(&mut inbox, &mut self.all[at].inbox);
         let mut busy = !inbox.is_empty();
         for (from, message) in inbox.drain(..) {
             self.step(at, Input::Receive { from, message });
         }
         self.spare = inbox;
-        let member = &mut self.members[at];
+        let member = &mut self.all[at];
         if member.acknowledged < member.written {
             member.acknowledged = member.written;
             let upto = member.written;
@@ -169,8 +171,8 @@ impl<L: Contender> Members<L> {
     }
 
     fn compact(&mut self) {
-        for at in 0..self.members.len() {
-            let status = self.members[at].log.status();
+        for at in 0..self.all.len() {
+            let status = self.all[at].log.status();
             let snapshot = SnapshotMeta {
                 position: status.committed,
                 epoch: status.epoch,
@@ -205,7 +207,7 @@ impl<L: Contender> Member<L> {
 
 impl<L: Contender> Cores for Members<L> {
     fn round(&mut self) -> u64 {
-        let before = self.members[self.leader].committed;
+        let before = self.all[self.leader].committed;
         for _ in 0..self.shape.turns {
             self.propose();
         }
@@ -214,12 +216,8 @@ impl<L: Contender> Cores for Members<L> {
         if self.rounds.is_multiple_of(self.shape.kept_rounds()) {
             self.compact();
         }
-        let committed = self.members[self.leader].committed;
-        assert!(
-            self.members
-                .iter()
-                .all(|member| member.committed == committed)
-        );
+        let committed = self.all[self.leader].committed;
+        assert!(self.all.iter().all(|member| member.committed == committed));
         committed - before
     }
 }

@@ -390,6 +390,12 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
+    /// Small commands are put into allocations of so many bytes, which the batches of a builder share: one command a
+    /// batch costs no allocation of its own then.
+    const SHARED: usize = 4096;
+    /// What is small: at most an eighth of such an allocation stays unused.
+    const SMALL: usize = Self::SHARED / 8;
+
     /// An empty builder.
     pub fn new() -> Self {
         Self::default()
@@ -400,6 +406,10 @@ impl BatchBuilder {
     /// # Panics
     /// If the bodies together pass [`Batch::BYTES_MAX`].
     pub fn push(&mut self, command: &[u8]) {
+        let room = self.body.capacity() - self.body.len();
+        if room < command.len() && command.len() <= Self::SMALL {
+            self.body.reserve(Self::SHARED);
+        }
         self.body.extend_from_slice(command);
         assert!(
             self.body.len() <= Batch::BYTES_MAX,
@@ -461,6 +471,23 @@ mod tests {
             time: Timestamp(5),
         };
         builder.finish(label).expect("commands were pushed")
+    }
+
+    #[test]
+    fn small_batches_of_one_builder_share_an_allocation_and_large_ones_do_not() {
+        let mut builder = BatchBuilder::new();
+        let mut built = |command: &[u8]| {
+            builder.push(command);
+            builder.finish(Label::default()).expect("a command").body()
+        };
+        let small = [built(&[1; 16]), built(&[2; 16]), built(&[3; 500])];
+        for pair in small.windows(2) {
+            assert_eq!(pair[0].as_ptr_range().end, pair[1].as_ptr());
+        }
+        assert_eq!(&small[1][..], [2; 16]);
+        let mut large = BatchBuilder::new();
+        large.push(&[4; 513]);
+        assert!(large.body.capacity() < BatchBuilder::SHARED);
     }
 
     #[test]
