@@ -72,7 +72,7 @@ impl Default for Budget {
             body_timeout: Duration::from_millis(250),
             behind_after: Duration::from_secs(1),
             restore_after: Duration::from_secs(2),
-            probe_after: Duration::from_millis(200),
+            probe_after: Duration::from_millis(100),
         }
     }
 }

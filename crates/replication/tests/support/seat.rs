@@ -68,8 +68,17 @@ pub fn hashes(batch: &Batch) -> Vec<u64> {
     if batch.is_noop() {
         return vec![1];
     }
-    let mix = |hash: u64, byte: &u8| hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte);
-    let body = |(number, body): (u64, &[u8])| body.iter().fold(number ^ 0xcbf2, mix);
+    let word = |chunk: &[u8]| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        u64::from_le_bytes(word)
+    };
+    let mix = |hash: u64, chunk: &[u8]| (hash ^ word(chunk)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let body = |(number, body): (u64, &[u8])| {
+        let seed = (number ^ 0xcbf2).wrapping_mul(31) + body.len() as u64;
+        body.chunks(8)
+            .fold(seed, |hash, chunk| mix(hash.rotate_left(23), chunk))
+    };
     batch.commands().map(body).collect()
 }
 

@@ -192,8 +192,10 @@ impl<K: Kind> World<K> {
             ..Label::default()
         };
         let mut body = vec![0; bytes];
-        body.iter_mut()
-            .for_each(|byte| *byte = self.rng.next() as u8);
+        for word in body.chunks_mut(8) {
+            let random = self.rng.next().to_le_bytes();
+            word.copy_from_slice(&random[..word.len()]);
+        }
         let batch = Batch::one(label, body.into());
         let ticket = Ticket(self.sequence);
         self.step(id, Input::Propose { ticket, batch });
