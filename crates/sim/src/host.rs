@@ -62,8 +62,6 @@ pub(crate) struct Process<L: ReplicatedLog, S: StateMachine> {
     pub(crate) applying: bool,
     /// When the last errand that was given ends: one thread does them, in their order.
     pub(crate) errands: Moment,
-    /// It has committed something in this turn.
-    pub(crate) committed: bool,
 }
 
 /// A snapshot to be written.

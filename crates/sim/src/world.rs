@@ -62,6 +62,8 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
     pub(crate) state: Option<u64>,
     pub(crate) events: u64,
     effects: Todo<P, W>,
+    /// Whether the member whose turn it is has committed something.
+    committed: bool,
 }
 
 /// What is on the agenda.
@@ -149,6 +151,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             state: None,
             events: 0,
             effects: Vec::new(),
+            committed: false,
         };
         world.set_up();
         world

@@ -93,7 +93,6 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
             incoming: None,
             applying: false,
             errands: Moment::START,
-            committed: false,
         });
         Ok(Started {
             records,

@@ -34,7 +34,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.checkers.on_persist(host, mark, print, said)?;
                 let member = NodeId(host as u64 + 1);
                 let mark = self.protocol.mark_record(&mut self.notes, member, &record);
-                mark.into_iter().for_each(|mark| self.trace.mark(mark));
+                if let Some(mark) = mark {
+                    self.trace.mark(mark);
+                }
                 if let Some(process) = &mut self.hosts[host].process {
                     process.queue.push_back(entry);
                 }
@@ -169,7 +171,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             let mark = self
                 .protocol
                 .mark_message(&mut self.notes, from, to, message);
-            mark.into_iter().for_each(|mark| self.trace.mark(mark));
+            if let Some(mark) = mark {
+                self.trace.mark(mark);
+            }
         }
         let peer = to.0 as usize - 1;
         let (run, sent) = (self.hosts[host].run, self.now);

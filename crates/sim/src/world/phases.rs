@@ -29,7 +29,7 @@ pub(super) enum Phase {
 const TIMEOUTS: u32 = 10;
 
 /// How long clients may go on after all faults.
-const FINISHING: Duration = Duration::from_secs(300);
+const FINISHING: Duration = Duration::from_mins(5);
 
 impl<P: Protocol, W: Workload> World<'_, P, W> {
     pub(super) fn on_phase(&mut self) -> Verdict {

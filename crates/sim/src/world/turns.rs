@@ -48,10 +48,10 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     /// Shows the checkers what the member shows.
     pub(super) fn observe(&mut self, host: usize) -> Verdict {
         self.judge_commits(host)?;
-        let Some(process) = &mut self.hosts[host].process else {
+        let committed = std::mem::take(&mut self.committed);
+        let Some(process) = &self.hosts[host].process else {
             return Ok(());
         };
-        let committed = std::mem::take(&mut process.committed);
         let replica = &process.replica;
         for (at, command) in replica.machine().take_applied() {
             self.checkers.on_applied(host, at, command)?;
@@ -73,13 +73,13 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
 
     /// What it has said to be chosen is judged before anything that it says or writes upon that.
     pub(super) fn judge_commits(&mut self, host: usize) -> Verdict {
-        let Some(process) = &mut self.hosts[host].process else {
+        let Some(process) = &self.hosts[host].process else {
             return Ok(());
         };
         let log = process.replica.log();
         let epoch = process.replica.status().epoch;
         for run in log.take_commits() {
-            process.committed = true;
+            self.committed = true;
             self.checkers.on_commit(host, epoch, &run)?;
         }
         Ok(())
