@@ -82,7 +82,7 @@ impl<M: Carry> Waiting<M> {
         Some(need.found.is_some())
     }
 
-    /// The next step for a body that is still missing and not under way. Who is `busy` lends what it was asked for before.
+    /// The next step for a body that is still missing and not under way. Who is `busy` lends what it was asked for.
     pub(crate) fn step(
         &mut self,
         now: Instant,

@@ -178,7 +178,10 @@ mod tests {
     fn pieces_make_the_batch_again_however_it_is_cut() {
         let whole = batch();
         let void = void(&whole);
-        assert_eq!(void.fill(&[whole.clone()]), Some(whole.clone()));
+        assert_eq!(
+            void.fill(core::slice::from_ref(&whole)),
+            Some(whole.clone())
+        );
         let cut = [whole.slice(0, 1), whole.slice(1, 3)];
         assert_eq!(void.fill(&cut), Some(whole));
     }

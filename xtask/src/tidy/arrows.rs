@@ -16,7 +16,12 @@ fn allowed(name: &str) -> Option<Arrows> {
     let arrows = |normal| Some(Arrows { normal, dev: &[] });
     match name {
         "quorate-core" | "quorate-handoff" => arrows(&[]),
-        "quorate-transport" | "quorate-journal" | "quorate-replication" => arrows(CORE),
+        "quorate-transport" | "quorate-journal" => arrows(CORE),
+        // It knows the contract only, and is tested over real logs.
+        "quorate-replication" => Some(Arrows {
+            normal: CORE,
+            dev: &PROTOCOLS,
+        }),
         protocol if PROTOCOLS.contains(&protocol) => arrows(CORE),
         "quorate-node" => Some(Arrows {
             normal: &[
@@ -102,6 +107,12 @@ mod tests {
     fn the_runtime_meets_protocols_in_its_tests_only() {
         assert!(wrong("quorate-node", "quorate-raft", None));
         assert!(!wrong("quorate-node", "quorate-raft", Some("dev")));
+    }
+
+    #[test]
+    fn the_adapters_meet_protocols_in_their_tests_only() {
+        assert!(wrong("quorate-replication", "quorate-raft", None));
+        assert!(!wrong("quorate-replication", "quorate-raft", Some("dev")));
     }
 
     #[test]

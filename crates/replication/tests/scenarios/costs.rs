@@ -54,18 +54,21 @@ fn a_slow_follower_costs_bounded_memory_and_slows_nobody<K: Kind>() {
     }
 }
 
-/// Bytes chosen in four seconds, as much being proposed as is taken, over links of 20 MB/s and this delay.
+/// Bytes chosen in two seconds, as much being proposed as is taken, over links of 10 MB/s and this delay. The window has
+/// to grow to thirty times what it begins with to fill the longest.
 fn carried<K: Kind>(direction: Direction, delay: Duration) -> u64 {
-    let mut world: World<K> = World::new(&Setup::three(direction));
+    let mut setup = Setup::three(direction);
+    setup.budget.window_initial = setup.budget.window_min;
+    let mut world: World<K> = World::new(&setup);
     let leader = world.elect();
-    world.every_wire(|wire| (wire.delay, wire.rate) = (delay, Some(20_000_000)));
+    world.every_wire(|wire| (wire.delay, wire.rate) = (delay, Some(10_000_000)));
     let mut chosen = [Position::ZERO; 2];
     for chosen in &mut chosen {
-        let end = world.now + Duration::from_secs(4);
+        let end = world.now + Duration::from_secs(2);
         while world.now < end {
             let status = world.seat(leader).status();
             let open = status.last.0 - status.committed.0;
-            for _ in open..500 {
+            for _ in open..300 {
                 world.propose(leader, 20_000);
             }
             world.run(5 * MS);

@@ -73,7 +73,7 @@ fn x4_x14_grants_of_former_runs_are_not_believed<K: Kind>() {
         };
         let message = Frame {
             head,
-            body: Body::Carried(Default::default()),
+            body: Body::Carried([].into_iter().collect()),
         };
         let from = NodeId(peer);
         world.step(leader, Input::Receive { from, message });

@@ -40,7 +40,7 @@ fn trace<K: Kind>(setup: &Setup, script: &str) -> String {
     world.trace = Some(format!("  {leader} leads\n"));
     for line in script.lines() {
         world.say(if line.starts_with('#') || line.is_empty() {
-            line.to_string()
+            line.to_owned()
         } else {
             format!("> {line}")
         });

@@ -329,8 +329,9 @@ impl<K: Kind> World<K> {
 
     /// The next thing that happens until `end`, if any.
     pub fn turn(&mut self, end: Instant) -> bool {
-        let due = |(id, seat): (&u64, &Box<dyn Seat<_>>)| seat.deadline().map(|at| (at, *id));
-        let tick = self.seats.iter().filter_map(due).min();
+        let seats = self.seats.iter();
+        let due = seats.filter_map(|(id, seat)| seat.deadline().map(|at| (at, *id)));
+        let tick = due.min();
         let event = self.agenda.keys().next().copied();
         let tick_first = match (tick, event) {
             (Some((at, _)), Some((event, _))) => at <= event,
@@ -384,7 +385,7 @@ impl<K: Kind> World<K> {
         }
     }
 
-    pub fn say(&mut self, line: String) {
+    pub fn say(&mut self, line: impl std::fmt::Display) {
         if let Some(trace) = &mut self.trace {
             writeln!(trace, "{line}").expect("a string takes all");
         }
