@@ -110,7 +110,7 @@ impl Campaign {
                 if seed >= self.from.saturating_add(self.seeds) {
                     break;
                 }
-                let plan = Plan::draw(seed, &self.options);
+                let plan = Plan::draw(seed, &self.options.of(protocol));
                 let report = run(protocol, &workload(seed), &plan, false);
                 let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
                 summary.add(report);

@@ -33,8 +33,9 @@ use crate::{Ledger, Options, Plan, Protocol, run};
 /// # Panics
 /// At the first seed that fails, with the invariant and what was seen.
 pub fn replicated_log<P: Protocol>(protocol: &P, seeds: Range<u64>, options: &Options) {
+    let options = options.of(protocol);
     for seed in seeds {
-        let plan = Plan::draw(seed, options);
+        let plan = Plan::draw(seed, &options);
         let report = run(protocol, &Ledger::drawn(seed), &plan, false);
         let name = protocol.name();
         if let Some(violation) = &report.violation {

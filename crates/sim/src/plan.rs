@@ -6,7 +6,7 @@ mod strikes;
 use std::fmt;
 use std::time::Duration;
 
-use quorate_core::NodeId;
+use quorate_core::{Direction, NodeId};
 
 use crate::disk::Survival;
 use crate::{Cluster, Limits, Moment, Rot};
@@ -205,6 +205,13 @@ pub enum Fault {
     },
     /// An empty disk stands in the place of the old one.
     Wipe(usize),
+    /// From now on a member sends to all others in this way.
+    Direct {
+        /// Which.
+        member: usize,
+        /// Who lets entries flow.
+        direction: Direction,
+    },
     /// Many clients come at once.
     Burst {
         /// So many operations.
@@ -249,6 +256,7 @@ impl Fault {
             Self::DiskFull { .. } => "disk full",
             Self::Decay { .. } => "decay",
             Self::Wipe(_) => "wipe",
+            Self::Direct { .. } => "direct",
             Self::Burst { .. } => "burst",
         }
     }

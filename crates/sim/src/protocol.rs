@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use quorate_core::{Batch, Epoch, NodeId, Position, ReplicatedLog};
+use quorate_core::{Batch, Epoch, Life, NodeId, Position, ReplicatedLog};
 
 /// A replicated log to be simulated. The simulator itself knows none.
 pub trait Protocol {
@@ -35,6 +35,11 @@ pub trait Protocol {
         to: NodeId,
         message: &<Self::Log as ReplicatedLog>::Message,
     ) -> Vec<Claim>;
+
+    /// Whether its links can be directed (`Input::Direct`): then they are, in the midst of everything.
+    fn is_directed(&self) -> bool {
+        false
+    }
 
     /// The rare state that this message shows to have been reached, if it does: one of [`rare`](Self::rare).
     fn mark_message(
@@ -109,6 +114,8 @@ pub struct Cluster {
 pub struct Member {
     /// Its name.
     pub id: NodeId,
+    /// This run of it.
+    pub life: Life,
     /// Where its randomness comes from; the same for all if timers are to be in step.
     pub seed: u64,
     /// What it shares with the others.

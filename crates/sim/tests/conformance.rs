@@ -28,6 +28,12 @@ fn directory() -> FileDisk {
 }
 
 logs::each_log!(log_conformance, 0..60);
+log_conformance!(raft_push, logs::RAFT_PUSH, 0..30);
+log_conformance!(raft_pull, logs::RAFT_PULL, 0..30);
+log_conformance!(raft_mixed, logs::RAFT_MIXED, 0..30);
+log_conformance!(paxos_push, logs::PAXOS_PUSH, 0..30);
+log_conformance!(paxos_pull, logs::PAXOS_PULL, 0..30);
+log_conformance!(paxos_mixed, logs::PAXOS_MIXED, 0..30);
 machine_conformance!(ledger, LedgerMachine::default, commands);
 disk_conformance!(in_memory, MemDisk::new);
 disk_conformance!(in_files, directory);

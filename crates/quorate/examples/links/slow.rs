@@ -104,6 +104,8 @@ async fn disturbed(direction: Direction) -> Seen {
     let watching = tokio::spawn(watching);
     let members = &cluster.members[leader..=leader];
     let outcome = load::run(members, CLIENTS, BYTES, Until::Writes(WRITES)).await;
+    // The load is over sooner than a peer counts as behind.
+    sleep(2 * Budget::default().behind_after).await;
     cluster.members[leader].faults().clear(victim, Way::Out);
     let (caught_up, equal) = cluster.settled().await;
     // Long enough to be restored.

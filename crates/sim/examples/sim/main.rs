@@ -81,6 +81,22 @@ enum Log {
     Raft,
     /// Multi-Paxos.
     Paxos,
+    /// Raft behind links that push.
+    RaftPush,
+    /// Raft behind links that pull.
+    RaftPull,
+    /// Raft behind mixed links.
+    RaftMixed,
+    /// Raft behind links that begin in any direction.
+    RaftLinked,
+    /// Multi-Paxos behind links that push.
+    PaxosPush,
+    /// Multi-Paxos behind links that pull.
+    PaxosPull,
+    /// Multi-Paxos behind mixed links.
+    PaxosMixed,
+    /// Multi-Paxos behind links that begin in any direction.
+    PaxosLinked,
 }
 
 fn main() -> ExitCode {
@@ -91,6 +107,14 @@ fn main() -> ExitCode {
     match arguments.log {
         Log::Raft => start(&arguments, &logs::RaftProtocol),
         Log::Paxos => start(&arguments, &logs::PaxosProtocol),
+        Log::RaftPush => start(&arguments, &logs::RAFT_PUSH),
+        Log::RaftPull => start(&arguments, &logs::RAFT_PULL),
+        Log::RaftMixed => start(&arguments, &logs::RAFT_MIXED),
+        Log::RaftLinked => start(&arguments, &logs::RAFT_LINKED),
+        Log::PaxosPush => start(&arguments, &logs::PAXOS_PUSH),
+        Log::PaxosPull => start(&arguments, &logs::PAXOS_PULL),
+        Log::PaxosMixed => start(&arguments, &logs::PAXOS_MIXED),
+        Log::PaxosLinked => start(&arguments, &logs::PAXOS_LINKED),
     }
 }
 
@@ -101,6 +125,7 @@ impl Arguments {
             members: self.nodes.map(usize::from),
             lasts: lasts.map(Duration::from_secs_f64),
             unsafe_disks: self.unsafe_disks,
+            directed: false,
         }
     }
 
@@ -119,6 +144,8 @@ fn differential(arguments: &Arguments) -> ExitCode {
         let mut trial = Trial::new(seed, &arguments.options());
         trial.run(&logs::RaftProtocol);
         trial.run(&logs::PaxosProtocol);
+        trial.run(&logs::RAFT_LINKED);
+        trial.run(&logs::PAXOS_LINKED);
         trials += 1;
         let Err(why) = trial.verdict() else { continue };
         failures += 1;
@@ -133,7 +160,7 @@ fn differential(arguments: &Arguments) -> ExitCode {
 }
 
 fn start<P: Protocol + Sync>(arguments: &Arguments, protocol: &P) -> ExitCode {
-    let options = arguments.options();
+    let options = arguments.options().of(protocol);
     if let Some(seed) = arguments.replay {
         return replay(arguments, protocol, &options, seed);
     }

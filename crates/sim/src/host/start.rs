@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use quorate_core::{
-    ClusterId, Incarnation, Mark, Memory, NodeId, Position, Replica, ReplicaConfig, ReplicatedLog,
-    RestoreError, Restored, StateMachine, decode,
+    ClusterId, Incarnation, Life, Mark, Memory, NodeId, Position, Replica, ReplicaConfig,
+    ReplicatedLog, RestoreError, Restored, StateMachine, decode,
 };
 use quorate_journal::{
     Identity, Journal, JournalConfig, Recovery, SnapshotError, SnapshotStore, SnapshotsFound,
@@ -25,7 +25,8 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 /// What a start needs beside the host.
 pub(crate) struct StartConfig<'a, C> {
     pub(crate) id: NodeId,
-    pub(crate) log: C,
+    /// The config of the log, once it is known which run this is.
+    pub(crate) log: &'a dyn Fn(Life) -> C,
     pub(crate) plan: &'a Plan,
 }
 
@@ -44,10 +45,10 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
     pub(crate) fn start(
         &mut self,
         now: Moment,
-        config: StartConfig<'_, L::Config>,
+        config: &StartConfig<'_, L::Config>,
         empty: S,
     ) -> Result<Started<L::Record>, Exit> {
-        let StartConfig { id, log, plan } = config;
+        let StartConfig { id, log, plan } = *config;
         self.run += 1;
         let identity = Identity {
             cluster: CLUSTER,
@@ -78,7 +79,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
             snapshot: restored.snapshot(),
         };
         let local = self.clock.monotonic(now);
-        let log = ReplicatedLog::restore(log, local, memory)
+        let log = ReplicatedLog::restore(log(recovery.life), local, memory)
             .map_err(|error: RestoreError| refusal(&error, &found))?;
         self.process = Some(Process {
             replica: Replica::new(replica_config(id, &recovery, plan), log, restored),

@@ -7,7 +7,7 @@ use quorate_core::Rng;
 
 use super::strikes::Draw;
 use super::{Around, Clients, MEMBERS_MAX, NetworkMix, Plan};
-use crate::{Limits, Moment};
+use crate::{Limits, Moment, Protocol};
 
 /// What is not drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,18 @@ pub struct Options {
     pub lasts: Option<Duration>,
     /// Disks may decay beyond what a cluster can survive.
     pub unsafe_disks: bool,
+    /// Links are directed anew in the midst of it, for logs whose links can be.
+    pub directed: bool,
+}
+
+impl Options {
+    /// The same for this log: links are directed where they can be.
+    pub fn of<P: Protocol>(self, protocol: &P) -> Self {
+        Self {
+            directed: protocol.is_directed(),
+            ..self
+        }
+    }
 }
 
 pub(super) fn plan(seed: u64, options: &Options) -> Plan {
@@ -38,6 +50,7 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
         lasts,
         election_timeout: limits.election_timeout,
         unsafe_disks: options.unsafe_disks,
+        directed: options.directed,
     };
     let lost = draw.lost_disks();
     draw.all(&mut faults, &lost);
@@ -167,7 +180,11 @@ mod tests {
     fn each_class_of_faults_is_off_in_about_half_the_seeds() {
         let mut on: BTreeMap<&str, u32> = BTreeMap::new();
         for seed in 0..1_000 {
-            let plan = Plan::draw(seed, &Options::default());
+            let options = Options {
+                directed: true,
+                ..Options::default()
+            };
+            let plan = Plan::draw(seed, &options);
             let mut classes: Vec<_> = plan.faults.iter().map(|one| one.fault.class()).collect();
             classes.sort_unstable();
             classes.dedup();
@@ -175,7 +192,7 @@ mod tests {
                 *on.entry(class).or_default() += 1;
             }
         }
-        assert_eq!(on.len(), 17, "{on:?}");
+        assert_eq!(on.len(), 18, "{on:?}");
         let always = |class: &str| ["decay", "wipe"].contains(&class);
         for (class, seeds) in on {
             assert!((50..650).contains(&seeds), "{class} in {seeds} of 1000");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::Rng;
+use quorate_core::{Direction, Rng};
 
 use super::draw::{millis, pick};
 use super::{Blow, Fault, MEMBERS_MAX, Planned};
@@ -15,6 +15,7 @@ pub(super) struct Draw {
     pub(super) lasts: Duration,
     pub(super) election_timeout: Duration,
     pub(super) unsafe_disks: bool,
+    pub(super) directed: bool,
 }
 
 impl Draw {
@@ -80,6 +81,15 @@ impl Draw {
                 }
             };
             faults.push(self.planned(fault));
+        }
+        if self.directed && self.rng.one_in(2) {
+            for _ in 0..=self.rng.below(60) {
+                let fault = Fault::Direct {
+                    member: self.member(),
+                    direction: *pick(&mut self.rng, &Direction::ALL),
+                };
+                faults.push(self.planned(fault));
+            }
         }
     }
 

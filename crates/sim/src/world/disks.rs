@@ -159,18 +159,24 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         } else {
             self.rng.next()
         };
-        let member = Member {
-            id: NodeId(host as u64 + 1),
-            seed,
-            cluster: self.cluster.clone(),
+        let (id, protocol) = (NodeId(host as u64 + 1), self.protocol);
+        let cluster = self.cluster.clone();
+        let log = |life| {
+            let cluster = cluster.clone();
+            protocol.config(&Member {
+                id,
+                life,
+                seed,
+                cluster,
+            })
         };
         let config = StartConfig {
-            id: member.id,
-            log: self.protocol.config(&member),
+            id,
+            log: &log,
             plan: self.plan,
         };
         let empty = self.crowd.workload.machine();
-        match self.hosts[host].start(self.now, config, empty) {
+        match self.hosts[host].start(self.now, &config, empty) {
             Ok(started) => {
                 if wiped {
                     let what = format!("member {} starts with an empty disk", host + 1);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use quorate_core::RoleKind;
+use quorate_core::{Direction, Event, RoleKind};
 
-use super::{Happening, World};
+use super::{Happening, Own, World};
 use crate::disk::CallFault;
 use crate::{Blow, Fault, MEMBERS_MAX, Protocol, Workload};
 
@@ -65,6 +65,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.hosts[member].disk.wipe();
                 self.hosts[member].spoilt = true;
             }
+            Fault::Direct { member, direction } => self.direct(member, direction),
             Fault::Burst { count, member } => self.burst(count, member),
         }
     }
@@ -96,6 +97,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             | Fault::Pause(_)
             | Fault::Jump { .. }
             | Fault::DiskError { .. }
+            | Fault::Direct { .. }
             | Fault::Burst { .. } => {}
         }
     }
@@ -123,6 +125,17 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         self.hosts[member].clock.drift(self.now, ppm);
         self.hosts[member].wake = None;
         self.set_wake(member);
+    }
+
+    /// If it runs: a member that starts begins with the direction of its config.
+    fn direct(&mut self, member: usize, direction: Direction) {
+        if self.hosts[member].process.is_some() {
+            let order = Event::Direct {
+                peer: None,
+                direction,
+            };
+            self.own(member, Duration::ZERO, Own::Event(order));
+        }
     }
 
     fn strike_leader(&mut self, index: usize, blow: Blow) {

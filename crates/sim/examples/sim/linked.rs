@@ -1,0 +1,161 @@
+//! Any log behind links that can be directed, as the simulator sees it.
+
+use quorate_core::{Direction, Message as _, NodeId, Rng};
+use quorate_replication::{Body, Budget, Frame, LinkConfig, Linked};
+use quorate_sim::{Claim, Cluster, Member, Protocol, Remembered, Rules};
+
+/// A log whose members send in one direction at first, or each in one of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkedProtocol<P> {
+    name: &'static str,
+    log: P,
+    direction: Option<Direction>,
+}
+
+impl<P> LinkedProtocol<P> {
+    /// `log` with every link in `direction`; none: drawn for each member and life.
+    pub(crate) const fn new(name: &'static str, log: P, direction: Option<Direction>) -> Self {
+        Self {
+            name,
+            log,
+            direction,
+        }
+    }
+}
+
+type Message<P> = <<P as Protocol>::Log as quorate_core::ReplicatedLog>::Message;
+
+impl<P: Protocol> Protocol for LinkedProtocol<P> {
+    type Log = Linked<P::Log>;
+    type Notes = P::Notes;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn config(
+        &self,
+        member: &Member,
+    ) -> LinkConfig<<P::Log as quorate_core::ReplicatedLog>::Config> {
+        let mut rng = Rng::new(member.seed ^ member.life.0);
+        let drawn = Direction::ALL[rng.below(4) as usize];
+        let direction = self.direction.unwrap_or(drawn);
+        let log = self.log.config(member);
+        let members = &member.cluster.members;
+        LinkConfig {
+            budget: budget(&member.cluster),
+            ..LinkConfig::new(log, member.id, member.life, members, direction)
+        }
+    }
+
+    fn rules(&self, cluster: &Cluster) -> Rules {
+        self.log.rules(cluster)
+    }
+
+    fn remembered(
+        &self,
+        record: &<Self::Log as quorate_core::ReplicatedLog>::Record,
+    ) -> Vec<Remembered> {
+        self.log.remembered(record)
+    }
+
+    fn claims(&self, from: NodeId, to: NodeId, frame: &Frame<Message<P>>) -> Vec<Claim> {
+        let claims = |message| self.log.claims(from, to, message);
+        match &frame.body {
+            Body::Carried(messages) => messages.iter().flat_map(claims).collect(),
+            // What is hollow is claimed where it was proposed; its sender's epoch and leadership it shares with control.
+            Body::Hollow { .. }
+            | Body::Probe
+            | Body::Ask(_)
+            | Body::Lend { .. }
+            | Body::Pull(_)
+            | Body::Page(_) => Vec::new(),
+        }
+    }
+
+    fn is_directed(&self) -> bool {
+        true
+    }
+
+    fn mark_message(
+        &self,
+        notes: &mut P::Notes,
+        from: NodeId,
+        to: NodeId,
+        frame: &Frame<Message<P>>,
+    ) -> Option<&'static str> {
+        match &frame.body {
+            Body::Carried(messages) if messages.is_empty() => Some(FETCH),
+            Body::Carried(messages) => {
+                let mut marks = messages
+                    .iter()
+                    .map(|one| self.log.mark_message(notes, from, to, one));
+                marks.find_map(|mark| mark)
+            }
+            Body::Hollow { .. } => Some(HOLLOW),
+            Body::Probe => Some(PROBE),
+            Body::Lend { pieces, .. } if pieces.is_empty() => Some(NOT_HERE),
+            Body::Lend { .. } => Some(LENT),
+            Body::Ask(_) | Body::Pull(_) | Body::Page(_) => None,
+        }
+    }
+
+    fn mark_record(
+        &self,
+        notes: &mut P::Notes,
+        member: NodeId,
+        record: &<Self::Log as quorate_core::ReplicatedLog>::Record,
+    ) -> Option<&'static str> {
+        self.log.mark_record(notes, member, record)
+    }
+
+    fn rare(&self) -> &'static [&'static str] {
+        &[FETCH, HOLLOW, PROBE, NOT_HERE, LENT]
+    }
+
+    fn describe(&self, frame: &Frame<Message<P>>) -> String {
+        match &frame.body {
+            Body::Carried(messages) => {
+                let said: Vec<_> = messages.iter().map(|one| self.log.describe(one)).collect();
+                format!("{} | {}", said.join(" + "), frame.head)
+            }
+            Body::Hollow { message, voids } => {
+                format!(
+                    "Hollow {} lacks {}",
+                    self.log.describe(message),
+                    voids.len()
+                )
+            }
+            Body::Probe | Body::Ask(_) | Body::Lend { .. } | Body::Pull(_) | Body::Page(_) => {
+                format!("{:?}, bulk {}", frame.body, frame.is_bulk())
+            }
+        }
+    }
+}
+
+const FETCH: &str = "links: a fetch with nothing else to say";
+const HOLLOW: &str = "links: a command went hollow";
+const PROBE: &str = "links: a peer was asked what became of what was sent";
+const NOT_HERE: &str = "links: a body was asked for where it is not";
+const LENT: &str = "links: a body was lent";
+
+/// As tight as the run's other limits.
+fn budget(cluster: &Cluster) -> Budget {
+    let window = cluster.limits.window_bytes;
+    let timeout = cluster.limits.election_timeout;
+    Budget {
+        window_initial: window,
+        window_min: window.min(1 << 10),
+        window_max: 4 * window,
+        messages_max: cluster.limits.window_messages,
+        fetch_bytes: window,
+        hollow_bytes: 256,
+        catchup_bytes: 32,
+        lend_bytes: 4 * window,
+        parked_max: 4,
+        body_timeout: timeout / 4,
+        behind_after: timeout,
+        restore_after: 2 * timeout,
+        probe_after: timeout / 4,
+    }
+}
