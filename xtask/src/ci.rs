@@ -2,12 +2,13 @@
 
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{fs, iter};
 
 use anyhow::{Context, Result, bail};
 
 use crate::cluster::process::Process;
 use crate::console::{Console, Tone};
-use crate::workspace::cargo;
+use crate::workspace::{cargo, root};
 
 struct Step {
     name: String,
@@ -24,12 +25,15 @@ fn step(name: &str, line: &str) -> Step {
     }
 }
 
-/// The logs that are simulated.
-const LOGS: [&str; 1] = ["raft"];
-/// Seeds that are the same every time, for each log.
-const SEEDS: u64 = 2000;
-/// Seeds that nobody has seen before, for each log.
-const FRESH_SEEDS: u64 = 500;
+/// The logs that are simulated, bare and behind links, with how many seeds that stay and how many that are new.
+const SIMULATED: [(&str, u64, u64); 4] = [
+    ("raft", 2000, 500),
+    ("paxos", 2000, 500),
+    ("raft-linked", 500, 250),
+    ("paxos-linked", 500, 250),
+];
+/// The logs whose traces are compared between builds.
+const HASHED: [&str; 2] = ["raft", "paxos"];
 
 fn steps() -> Vec<Step> {
     let tests = if has_nextest() {
@@ -54,17 +58,21 @@ fn steps() -> Vec<Step> {
         step("loom", "xtask loom"),
         step("mutants still apply", "xtask mutants --check"),
     ];
-    steps.extend(LOGS.iter().flat_map(|log| simulations(log)));
+    steps.extend(SIMULATED.iter().flat_map(|one| simulations(*one)));
+    steps.push(step(
+        "all logs and an oracle",
+        "xtask sim --differential --seeds 40",
+    ));
     steps.push(step("demo", demo));
     steps
 }
 
 /// The simulator on seeds that stay, and on some that are new each time; the line that is shown runs those again.
-fn simulations(log: &str) -> [Step; 2] {
-    let fixed = format!("xtask sim --log {log} --seeds {SEEDS} --coverage");
+fn simulations((log, seeds, fresh_seeds): (&str, u64, u64)) -> [Step; 2] {
+    let fixed = format!("xtask sim --log {log} --seeds {seeds} --coverage");
     let from = SystemTime::now().duration_since(UNIX_EPOCH);
     let from = from.map_or(0, |since| since.as_secs());
-    let fresh = format!("xtask sim --log {log} --from {from} --seeds {FRESH_SEEDS}");
+    let fresh = format!("xtask sim --log {log} --from {from} --seeds {fresh_seeds}");
     [
         step(&format!("simulation of {log}"), &fixed),
         step(&format!("simulation of {log}, fresh"), &fresh),
@@ -82,11 +90,53 @@ pub(crate) async fn run(console: Console) -> Result<()> {
         let seconds = step.run(console).await?;
         table.push((step.name, seconds));
     }
+    let compared = Instant::now();
+    for log in HASHED {
+        compare_traces(log).context("simulations differ between builds")?;
+    }
+    table.push((
+        "traces of two builds".to_owned(),
+        compared.elapsed().as_secs_f64(),
+    ));
     println!("{}", console.paint(Tone::Strong, "\nall steps passed"));
     for (name, seconds) in table {
         println!("{seconds:>7.1} s  {name}");
     }
     println!("{:>7.1} s  in all", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// An optimised build goes through the same traces as the tests' build, whose hashes are committed.
+fn compare_traces(log: &str) -> Result<()> {
+    let file = root()
+        .join("crates/sim/tests/hashes")
+        .join(format!("{log}.txt"));
+    let committed = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let seeds = committed.lines().count().to_string();
+    let line = [
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "quorate-sim",
+        "--example",
+        "sim",
+        "--",
+    ];
+    let printed = cargo()
+        .args(line)
+        .args(["--log", log, "--hashes", "--seeds", &seeds])
+        .output()
+        .context("cannot start cargo")?;
+    let printed = String::from_utf8_lossy(&printed.stdout);
+    for (expected, found) in committed
+        .lines()
+        .zip(printed.lines().chain(iter::repeat("")))
+    {
+        if expected != found {
+            bail!("{log}: {expected:?} in the tests' build, {found:?} in the optimised one");
+        }
+    }
     Ok(())
 }
 
