@@ -45,7 +45,7 @@ struct Contender {
 
 /// Where a contender stands in the table: the variants of one library share a column.
 const OURS: [&str; 2] = ["raft", "paxos"];
-const PEERS: [&str; 2] = ["raft-rs", "omnipaxos"];
+const PEERS: [&str; 3] = ["raft-rs", "omnipaxos", "omnipaxos, array"];
 
 /// Measures all cells and prints them.
 pub(crate) fn run(plan: &Plan) {
@@ -61,6 +61,7 @@ pub(crate) fn run(plan: &Plan) {
         "paxos",
         "raft-rs",
         "omnipaxos",
+        "omnipaxos, array",
         "raft / best peer",
         "paxos / best peer",
     ]);
@@ -95,14 +96,17 @@ fn contenders(shape: Shape) -> Vec<Contender> {
         ));
         match shape.payload {
             16 => all.push(contender(
-                "omnipaxos",
+                "omnipaxos, array",
                 Box::new(Omni::<Inline<16>>::new(shape, gathered)),
             )),
             256 => all.push(contender(
-                "omnipaxos",
+                "omnipaxos, array",
                 Box::new(Omni::<Inline<256>>::new(shape, gathered)),
             )),
-            _ => {}
+            _ => all.push(contender(
+                "omnipaxos, array",
+                Box::new(Omni::<Inline<4096>>::new(shape, gathered)),
+            )),
         }
     }
     all

@@ -3,8 +3,9 @@
 //! Its storage is called inside the step: a write is acknowledged by returning, which is as late as its interface
 //! allows. Quorate's and raft-rs' members get a separate input for that; here there is nothing to pay.
 //!
-//! Commands are `Bytes`, or arrays inside the log where they are small; appended one by one, or gathered by its own
-//! `batch_size`. The table shows the best of these.
+//! Commands are `Bytes`, of any length, as those of Quorate and of raft-rs are; or, in a column of their own, arrays of a
+//! length that the program knows, which need no allocation. Both are appended one by one, or gathered by the library's
+//! own `batch_size`: the table shows the better.
 
 use std::fmt::Debug;
 use std::mem;
