@@ -1,13 +1,19 @@
 //! The unit that travels: a batch of commands, shared by reference from the proposer to every disk.
 
+mod builder;
+mod hollow;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::{Bytes, BytesMut};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{Life, NodeId, Timestamp};
+
+pub use self::builder::BatchBuilder;
+pub use self::hollow::Hollow;
 
 /// Who proposed the first command of a batch, and under which number.
 ///
@@ -300,161 +306,6 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// A batch without its body: the label and the length of each command.
-///
-/// Also the header of a batch on the wire and in the journal; there the bodies follow outside of it, raw
-/// ([`encode`](crate::encode)).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hollow {
-    label: Label,
-    /// Empty: a no-op.
-    lengths: Vec<u32>,
-}
-
-impl Hollow {
-    /// Who proposed the first command.
-    pub const fn label(&self) -> Label {
-        self.label
-    }
-
-    /// How many positions it takes: at least one.
-    pub const fn len(&self) -> u64 {
-        if self.lengths.is_empty() {
-            1
-        } else {
-            self.lengths.len() as u64
-        }
-    }
-
-    /// Never: a batch takes at least one position.
-    pub const fn is_empty(&self) -> bool {
-        false
-    }
-
-    /// Bytes of the body that it lacks.
-    pub fn bytes(&self) -> u64 {
-        self.lengths.iter().map(|length| u64::from(*length)).sum()
-    }
-
-    /// The batch with this body. None: the body has another length, or is longer than [`Batch::BYTES_MAX`].
-    pub fn fill(self, mut body: Bytes) -> Option<Batch> {
-        let length = usize::try_from(self.bytes()).ok();
-        if body.len() > Batch::BYTES_MAX || length != Some(body.len()) {
-            return None;
-        }
-        let mut batch = self.open()?;
-        batch.attach(&mut body).then_some(batch)
-    }
-
-    /// The batch whose body has yet to be attached. None: its body would be longer than any can be.
-    fn open(self) -> Option<Batch> {
-        let Self { label, mut lengths } = self;
-        if lengths.is_empty() {
-            let noop = Batch::noop(label.time);
-            return Some(Batch { label, ..noop });
-        }
-        let mut end = 0u32;
-        for length in &mut lengths {
-            end = end.checked_add(*length)?;
-            *length = end;
-        }
-        let count = lengths.len() as u32;
-        Some(Batch {
-            label,
-            body: Bytes::new(),
-            ends: Ends::Hollow(lengths.into()),
-            first: 0,
-            count,
-        })
-    }
-}
-
-impl Serialize for Batch {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.hollow().serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Batch {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let batch = Hollow::deserialize(deserializer)?.open();
-        batch.ok_or(serde::de::Error::custom("batch over 4 GiB"))
-    }
-}
-
-/// Gathers commands into one [`Batch`]: one copy of each body, one allocation for all.
-#[derive(Debug, Default)]
-pub struct BatchBuilder {
-    body: BytesMut,
-    ends: Vec<u32>,
-}
-
-impl BatchBuilder {
-    /// Small commands are put into allocations of so many bytes, which the batches of a builder share: one command a
-    /// batch costs no allocation of its own then.
-    const SHARED: usize = 4096;
-    /// What is small: at most an eighth of such an allocation stays unused.
-    const SMALL: usize = Self::SHARED / 8;
-
-    /// An empty builder.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Appends one command.
-    ///
-    /// # Panics
-    /// If the bodies together pass [`Batch::BYTES_MAX`].
-    pub fn push(&mut self, command: &[u8]) {
-        let room = self.body.capacity() - self.body.len();
-        if room < command.len() && command.len() <= Self::SMALL {
-            self.body.reserve(Self::SHARED);
-        }
-        self.body.extend_from_slice(command);
-        assert!(
-            self.body.len() <= Batch::BYTES_MAX,
-            "a batch body is limited to 4 GiB"
-        );
-        self.ends.push(self.body.len() as u32);
-    }
-
-    /// Commands gathered so far.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether nothing was gathered.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// Bytes gathered so far.
-    pub fn bytes(&self) -> usize {
-        self.body.len()
-    }
-
-    /// The batch of what was gathered, or none; the builder is empty again.
-    pub fn finish(&mut self, label: Label) -> Option<Batch> {
-        let body = self.body.split().freeze();
-        let batch = match self.ends.len() {
-            0 => return None,
-            1 => Batch::one(label, body),
-            count => {
-                let ends = Ends::Many(self.ends.as_slice().into());
-                Batch {
-                    label,
-                    body,
-                    ends,
-                    first: 0,
-                    count: count as u32,
-                }
-            }
-        };
-        self.ends.clear();
-        Some(batch)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,23 +322,6 @@ mod tests {
             time: Timestamp(5),
         };
         builder.finish(label).expect("commands were pushed")
-    }
-
-    #[test]
-    fn small_batches_of_one_builder_share_an_allocation_and_large_ones_do_not() {
-        let mut builder = BatchBuilder::new();
-        let mut built = |command: &[u8]| {
-            builder.push(command);
-            builder.finish(Label::default()).expect("a command").body()
-        };
-        let small = [built(&[1; 16]), built(&[2; 16]), built(&[3; 500])];
-        for pair in small.windows(2) {
-            assert_eq!(pair[0].as_ptr_range().end, pair[1].as_ptr());
-        }
-        assert_eq!(&small[1][..], [2; 16]);
-        let mut large = BatchBuilder::new();
-        large.push(&[4; 513]);
-        assert!(large.body.capacity() < BatchBuilder::SHARED);
     }
 
     #[test]

@@ -4,6 +4,14 @@ use super::crates::{Dependency, Package, Workspace};
 
 const PROTOCOLS: [&str; 3] = ["quorate-raft", "quorate-paxos", "quorate-primary-backup"];
 
+/// Logs and what stands in front of them.
+const LOGS: [&str; 4] = [
+    "quorate-raft",
+    "quorate-paxos",
+    "quorate-primary-backup",
+    "quorate-replication",
+];
+
 /// What a crate may depend on inside the workspace, for itself and for its tests.
 struct Arrows {
     normal: &'static [&'static str],
@@ -35,7 +43,7 @@ fn allowed(name: &str) -> Option<Arrows> {
         // The simulated disk stands below the real journal.
         "quorate-sim" => Some(Arrows {
             normal: &["quorate-core", "quorate-journal"],
-            dev: &PROTOCOLS,
+            dev: &LOGS,
         }),
         // These may see all.
         "quorate" | "quorate-kv" | "quorate-benches" | "xtask" => None,
