@@ -144,7 +144,7 @@ impl Choices {
     }
 
     /// `value` is chosen at `at`, in `epoch` or before it. Every later epoch can only have proposed the same, also
-    /// where it did so before the choice was made (P5, P2b of Paxos Made Simple; Raft 5.4.3).
+    /// where it did so before the choice was made (P5; Lamport 2001, 2.2, P2b; Ongaro and Ousterhout 2014, 5.4.3).
     fn choose(&mut self, at: Position, epoch: Epoch, value: Value) -> Verdict {
         let place = self.place(at)?;
         match place.chosen {
