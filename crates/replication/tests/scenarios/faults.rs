@@ -20,6 +20,7 @@ over_every_log! {
     x10_push_and_pull_overlap_without_harm
     x12_an_idle_cluster_commits_its_last_entry
     x13_a_slow_puller_pins_neither_memory_nor_log
+    what_is_confirmed_is_on_disk
     a_lost_fetch_is_asked_for_again
     a_peer_that_falls_behind_pulls_until_it_has_caught_up
 }
@@ -241,6 +242,31 @@ fn x13_a_slow_puller_pins_neither_memory_nor_log<K: Kind>() {
     world.wire(leader, slow, |wire| wire.rate = None);
     world.run(Duration::from_secs(3));
     world.assert_equal();
+}
+
+fn what_is_confirmed_is_on_disk<K: Kind>() {
+    for direction in ALL {
+        let mut world: World<K> = World::new(&Setup::three(direction));
+        let leader = world.elect();
+        world.run(Duration::from_secs(1));
+        for peer in world.followers(leader) {
+            world.sync_time.insert(peer, 40 * MS);
+        }
+        for bytes in [100, 100_000] {
+            load(&mut world, leader, (1, bytes), 30 * MS);
+            for peer in world.followers(leader) {
+                let link = world.link(leader, peer);
+                assert!(
+                    link.flying > 0,
+                    "{direction}: nothing is on disk yet: {link:?}"
+                );
+            }
+            world.run(100 * MS);
+            for peer in world.followers(leader) {
+                assert_eq!(world.link(leader, peer).flying, 0, "{direction}");
+            }
+        }
+    }
 }
 
 fn a_lost_fetch_is_asked_for_again<K: Kind>() {

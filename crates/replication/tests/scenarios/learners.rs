@@ -11,6 +11,7 @@ use crate::{MS, load, over_every_log};
 over_every_log! {
     x5_the_tail_of_a_source_that_does_not_lead_is_never_learned
     x7_a_learner_behind_the_compacted_prefix_installs_a_snapshot
+    a_learner_that_crashes_while_it_installs_begins_behind_the_snapshot
     x11_learners_go_round_a_dead_source_and_come_back
     ten_learners_cost_the_leader_little
     a_learner_tells_who_leads_and_refuses_reads
@@ -79,6 +80,38 @@ fn x7_a_learner_behind_the_compacted_prefix_installs_a_snapshot<K: Kind>() {
     load(&mut world, leader, (5, 100), MS);
     world.run(Duration::from_secs(1));
     world.assert_equal();
+}
+
+fn a_learner_that_crashes_while_it_installs_begins_behind_the_snapshot<K: Kind>() {
+    let mut world = with_learners::<K>(1);
+    let leader = world.elect();
+    world.run(100 * MS);
+    world.crash(LEARNERS);
+    for _ in 0..3 {
+        load(&mut world, leader, (20, 100), MS);
+        world.run(50 * MS);
+        for id in [1, 2, 3] {
+            world.compact(id);
+        }
+    }
+    world.sync_time.insert(LEARNERS, Duration::from_secs(9));
+    world.start(LEARNERS);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.installs, 1);
+    // The snapshot is there, the record of it is not.
+    world.crash(LEARNERS);
+    world.sync_time.clear();
+    for _ in 0..2 {
+        world.start(LEARNERS);
+        load(&mut world, leader, (5, 100), MS);
+        world.run(500 * MS);
+        world.assert_equal();
+        world.crash(LEARNERS);
+    }
+    world.start(LEARNERS);
+    world.run(500 * MS);
+    world.assert_equal();
+    assert_eq!(world.installs, 1);
 }
 
 /// Bytes from one member to another.
