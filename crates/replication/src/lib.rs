@@ -4,6 +4,27 @@
 //! [`Direction`](quorate_core::Direction), chosen by a config and changed while running
 //! ([`Input::Direct`](quorate_core::Input::Direct)). [`Learner`] is a copy without a vote that pulls what is chosen.
 //!
+//! ```
+//! use quorate_core::{
+//!     Direction, Flow, Input, Instant, Life, Memory, NodeId, Outbox, ReplicatedLog,
+//! };
+//! use quorate_raft::{Raft, RaftConfig};
+//! use quorate_replication::{LinkConfig, Linked};
+//!
+//! let ids = [1, 2, 3].map(NodeId);
+//! let raft = RaftConfig::new(ids[0], &ids);
+//! let config = LinkConfig::new(raft, ids[0], Life(1), &ids, Direction::Push);
+//! let memory = Memory { records: &mut [].into_iter(), durable: 0.into(), snapshot: None };
+//! let mut member = Linked::<Raft>::restore(config, Instant::ZERO, memory)?;
+//!
+//! // From here on member 3 is sent only what it asks for.
+//! let order = Input::Direct { peer: Some(ids[2]), direction: Direction::Pull };
+//! member.step(Instant::ZERO, order, &mut Outbox::new());
+//! let flows: Vec<_> = member.links().iter().map(|link| link.flow).collect();
+//! assert_eq!(flows, [Flow::Push, Flow::Pull]);
+//! # Ok::<(), quorate_core::RestoreError>(())
+//! ```
+//!
 //! # How it works
 //!
 //! **Credit.** The log holds what a peer lacks; it sends bulk as far as it has credit
