@@ -165,6 +165,10 @@ impl PrimaryBackup {
         match &message {
             // An epoch that is asked for binds nobody.
             Message::Inquire { .. } => {}
+            // Nor does the answer: who gives it may have missed some, and hears of them by being fenced.
+            Message::Position { asked, last, .. } if self.is_asking(*asked) && epoch < known => {
+                return self.on_position(now, from, (*asked, *last), out);
+            }
             _ if epoch < known => return self.on_stale(from, &message, out),
             _ if epoch > known => self.adopt(now, epoch, out),
             _ => {}

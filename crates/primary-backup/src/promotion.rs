@@ -138,6 +138,17 @@ impl PrimaryBackup {
         }
     }
 
+    /// Whether the others are asked how far they are, without a promise, before this member seeks `epoch`.
+    pub(crate) fn is_asking(&self, epoch: Epoch) -> bool {
+        match &self.role {
+            Role::Backup(backup) => {
+                let asking = backup.asking.as_ref();
+                asking.is_some_and(|asking| asking.epoch == epoch)
+            }
+            Role::Fencing(_) | Role::Rising(_) | Role::Primary(_) => false,
+        }
+    }
+
     /// Somebody is about to be promoted. A primary takes no writes for a moment, so that it can catch up.
     pub(crate) fn on_inquire(&mut self, now: Instant, from: NodeId, epoch: Epoch, out: &mut Out) {
         let known = self.agreed.standing.epoch;
