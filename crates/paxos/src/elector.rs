@@ -34,6 +34,8 @@ pub(crate) struct Elector {
     /// Since when nobody was heard of that leads.
     since: Instant,
     patience: Duration,
+    /// The wait was over, but nothing could be done before this.
+    not_before: Instant,
     /// When to gossip next.
     pub(crate) beat_due: Instant,
     /// The highest round heard of.
@@ -64,6 +66,7 @@ impl Elector {
             leader_heard: now,
             since: now,
             patience: Duration::ZERO,
+            not_before: now,
             beat_due: now,
             highest: 0,
             rng: Rng::new(config.seed ^ config.id.get().wrapping_mul(0xd134_2543_de82_ef95)),
@@ -81,15 +84,15 @@ impl Elector {
         self.since = now;
     }
 
-    /// The wait is over, but nothing can be done before `until`.
+    /// The wait is over, but nothing can be done before `until`. The patience stays what was drawn: however long nobody
+    /// could lead, the next leader that falls silent is waited for no longer than any other.
     pub(crate) fn postpone(&mut self, until: Instant) {
-        self.leader = None;
-        self.patience = until.since(self.since);
+        (self.leader, self.not_before) = (None, until);
     }
 
     /// When the wait is over.
     pub(crate) fn deadline(&self) -> Instant {
-        self.since + self.patience
+        (self.since + self.patience).max(self.not_before)
     }
 
     /// The leader of `ballot` speaks.
@@ -172,4 +175,31 @@ impl Elector {
 /// Three beats: one may be late, one may be lost.
 fn is_fresh(heard: Option<Instant>, now: Instant, beat: Duration) -> bool {
     heard.is_some_and(|heard| now.since(heard) <= beat.saturating_mul(3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_time_without_a_quorum_does_not_lengthen_the_next_wait() {
+        let config = PaxosConfig::new(NodeId(1), &[1, 2, 3].map(NodeId));
+        let (timeout, beat) = (config.election_timeout, config.heartbeat_interval);
+        let mut now = Instant::ZERO;
+        let mut elector = Elector::new(&config, now);
+        elector.wait(now, timeout);
+        for _ in 0..1000 {
+            now = elector.deadline();
+            elector.postpone(now + beat);
+        }
+        assert_eq!(elector.deadline(), now + beat);
+        elector.touch(now);
+        assert!(elector.deadline() <= now + timeout * 2);
+        let ballot = Ballot {
+            round: 1,
+            node: NodeId(2),
+        };
+        elector.on_leader(now, ballot);
+        assert!(elector.deadline() <= now + timeout * 2);
+    }
 }
