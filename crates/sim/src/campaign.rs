@@ -34,6 +34,15 @@ pub const ACCEPTED_BEHIND_A_HOLE: &str = "a position was accepted behind a hole"
 /// See [`ACCEPTED_AGAIN`].
 pub const CHOSEN_BEHIND_A_HOLE: &str = "a position was chosen behind a hole";
 
+/// Rare states that a log whose leader is appointed reaches; for [`Protocol::rare`].
+pub const PROMOTIONS: &[&str] = &[
+    "a member was promoted",
+    "a promotion was refused: another has more",
+    "a promotion was refused: leads already, or is about to",
+    "a promotion was refused: the round is over",
+    "a promotion was refused: too few answered",
+];
+
 /// Which seeds, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Campaign {

@@ -56,7 +56,8 @@ mod world;
 
 pub use agenda::Moment;
 pub use campaign::{
-    ACCEPTED_AGAIN, ACCEPTED_BEHIND_A_HOLE, CHOSEN_BEHIND_A_HOLE, Campaign, RARE, Summary,
+    ACCEPTED_AGAIN, ACCEPTED_BEHIND_A_HOLE, CHOSEN_BEHIND_A_HOLE, Campaign, PROMOTIONS, RARE,
+    Summary,
 };
 pub use checker::Violation;
 pub use diagram::space_time;

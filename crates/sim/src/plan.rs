@@ -212,6 +212,8 @@ pub enum Fault {
         /// Who lets entries flow.
         direction: Direction,
     },
+    /// The operator tells a member to lead, whether or not that is wise.
+    Promote(usize),
     /// Many clients come at once.
     Burst {
         /// So many operations.
@@ -257,6 +259,7 @@ impl Fault {
             Self::Decay { .. } => "decay",
             Self::Wipe(_) => "wipe",
             Self::Direct { .. } => "direct",
+            Self::Promote(_) => "promote",
             Self::Burst { .. } => "burst",
         }
     }

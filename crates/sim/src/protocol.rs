@@ -41,6 +41,12 @@ pub trait Protocol {
         false
     }
 
+    /// Whether it elects nobody: an operator says who leads (`Input::Promote`). Then there is one in its runs, who never
+    /// does so by force, and promotes a member whenever nobody has led for long.
+    fn is_appointed(&self) -> bool {
+        false
+    }
+
     /// The rare state that this message shows to have been reached, if it does: one of [`rare`](Self::rare).
     fn mark_message(
         &self,

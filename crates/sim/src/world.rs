@@ -4,6 +4,7 @@ mod clients;
 mod disks;
 mod effects;
 mod faults;
+mod operator;
 mod phases;
 mod turns;
 
@@ -24,6 +25,7 @@ use crate::tap::{TappedLog, TappedMachine};
 use crate::trace::Trace;
 use crate::{Cluster, Moment, Plan, Protocol, Rules, Workload};
 
+use operator::Operator;
 use phases::Phase;
 
 /// What a run may take before it counts as running in circles.
@@ -52,6 +54,8 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
     /// What the protocol noted to recognise rare states.
     notes: P::Notes,
     pub(crate) trace: Trace,
+    /// Who promotes, where the log has its leader appointed.
+    operator: Option<Operator>,
     /// What of the unsynced survives the next loss of power of each.
     survival: Vec<Survival>,
     rng: Rng,
@@ -97,6 +101,10 @@ enum Happening<M, O> {
     },
     /// A client waits no longer.
     GiveUp { request: usize },
+    /// The operator looks who leads.
+    Look,
+    /// A member is told to lead.
+    Promote { host: usize },
     /// The next part of the run begins.
     Phase,
 }
@@ -144,6 +152,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             cluster,
             notes: P::Notes::default(),
             trace: Trace::new(readable),
+            operator: protocol.is_appointed().then(|| Operator::new(plan)),
             survival: vec![Survival::Sectors; plan.members],
             rng,
             struck: BTreeMap::new(),
@@ -174,6 +183,9 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             self.agenda.put(planned.at, Happening::Begin(index));
         }
         self.agenda.put(self.plan.heals, Happening::Phase);
+        if self.operator.is_some() {
+            self.agenda.put(Moment::START, Happening::Look);
+        }
     }
 
     /// Runs to the end, or to the first thing that must not be.
@@ -234,6 +246,11 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
                 self.on_next(request, next);
                 Ok(())
             }
+            Happening::Look => {
+                self.on_look();
+                Ok(())
+            }
+            Happening::Promote { host } => self.on_promote(host),
             Happening::Phase => self.on_phase(),
         }
     }
@@ -360,7 +377,7 @@ impl<M, O> Happening<M, O> {
     fn host<W: Workload>(&self, crowd: &Crowd<'_, W>) -> Option<usize> {
         match self {
             Self::Deliver { to, .. } => Some(*to),
-            Self::Wake { host } | Self::Own { host, .. } => Some(*host),
+            Self::Wake { host } | Self::Own { host, .. } | Self::Promote { host } => Some(*host),
             Self::Request { request } => Some(crowd.member_of(*request)),
             _ => None,
         }

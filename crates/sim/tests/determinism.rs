@@ -13,7 +13,7 @@ const SEEDS: std::ops::Range<u64> = 0..20;
 /// What `--hashes` prints.
 fn hashes<P: Protocol>(protocol: &P) -> Vec<String> {
     let hash = |seed| {
-        let plan = Plan::draw(seed, &Options::default());
+        let plan = Plan::draw(seed, &Options::default().of(protocol));
         // Whether anybody reads the trace makes no difference.
         let report = run(protocol, &Ledger::drawn(seed), &plan, seed % 2 == 0);
         format!("{seed} {:016x} {}", report.hash, report.events)

@@ -17,11 +17,13 @@ fn every_log_ends_in_the_state_that_the_oracle_knows() {
         let mut trial = Trial::new(seed, &Options::default());
         trial.run(&logs::RaftProtocol);
         trial.run(&logs::PaxosProtocol);
+        trial.run(&logs::PrimaryBackupProtocol);
         if let Err(why) = trial.verdict() {
             panic!("seed {seed}: {why}");
         }
         let states: Vec<_> = trial.reports().map(|(_, report)| report.state).collect();
         assert_eq!(states[0], states[1], "seed {seed}");
+        assert_eq!(states[0], states[2], "seed {seed}");
     }
 }
 
@@ -123,6 +125,10 @@ impl<P: Protocol> Protocol for AlteringProtocol<P> {
         message: &<P::Log as ReplicatedLog>::Message,
     ) -> Vec<Claim> {
         self.0.claims(from, to, message)
+    }
+
+    fn is_appointed(&self) -> bool {
+        self.0.is_appointed()
     }
 
     fn describe(&self, message: &<P::Log as ReplicatedLog>::Message) -> String {

@@ -77,6 +77,10 @@ impl<P: Protocol> Protocol for LinkedProtocol<P> {
         true
     }
 
+    fn is_appointed(&self) -> bool {
+        self.log.is_appointed()
+    }
+
     fn mark_message(
         &self,
         notes: &mut P::Notes,

@@ -97,6 +97,16 @@ enum Log {
     PaxosMixed,
     /// Multi-Paxos behind links that begin in any direction.
     PaxosLinked,
+    /// Primary-backup.
+    PrimaryBackup,
+    /// Primary-backup behind links that push.
+    PrimaryBackupPush,
+    /// Primary-backup behind links that pull.
+    PrimaryBackupPull,
+    /// Primary-backup behind mixed links.
+    PrimaryBackupMixed,
+    /// Primary-backup behind links that begin in any direction.
+    PrimaryBackupLinked,
 }
 
 fn main() -> ExitCode {
@@ -115,6 +125,11 @@ fn main() -> ExitCode {
         Log::PaxosPull => start(&arguments, &logs::PAXOS_PULL),
         Log::PaxosMixed => start(&arguments, &logs::PAXOS_MIXED),
         Log::PaxosLinked => start(&arguments, &logs::PAXOS_LINKED),
+        Log::PrimaryBackup => start(&arguments, &logs::PrimaryBackupProtocol),
+        Log::PrimaryBackupPush => start(&arguments, &logs::PRIMARY_BACKUP_PUSH),
+        Log::PrimaryBackupPull => start(&arguments, &logs::PRIMARY_BACKUP_PULL),
+        Log::PrimaryBackupMixed => start(&arguments, &logs::PRIMARY_BACKUP_MIXED),
+        Log::PrimaryBackupLinked => start(&arguments, &logs::PRIMARY_BACKUP_LINKED),
     }
 }
 
@@ -126,6 +141,7 @@ impl Arguments {
             lasts: lasts.map(Duration::from_secs_f64),
             unsafe_disks: self.unsafe_disks,
             directed: false,
+            appointed: false,
         }
     }
 
@@ -144,8 +160,10 @@ fn differential(arguments: &Arguments) -> ExitCode {
         let mut trial = Trial::new(seed, &arguments.options());
         trial.run(&logs::RaftProtocol);
         trial.run(&logs::PaxosProtocol);
+        trial.run(&logs::PrimaryBackupProtocol);
         trial.run(&logs::RAFT_LINKED);
         trial.run(&logs::PAXOS_LINKED);
+        trial.run(&logs::PRIMARY_BACKUP_LINKED);
         trials += 1;
         let Err(why) = trial.verdict() else { continue };
         failures += 1;

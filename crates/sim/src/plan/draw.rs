@@ -20,13 +20,16 @@ pub struct Options {
     pub unsafe_disks: bool,
     /// Links are directed anew in the midst of it, for logs whose links can be.
     pub directed: bool,
+    /// Members are told to lead at bad moments, for logs whose leader is appointed.
+    pub appointed: bool,
 }
 
 impl Options {
-    /// The same for this log: links are directed where they can be.
+    /// The same for this log: links are directed where they can be, leaders appointed where that is how it is done.
     pub fn of<P: Protocol>(self, protocol: &P) -> Self {
         Self {
             directed: protocol.is_directed(),
+            appointed: protocol.is_appointed(),
             ..self
         }
     }
@@ -51,6 +54,7 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
         election_timeout: limits.election_timeout,
         unsafe_disks: options.unsafe_disks,
         directed: options.directed,
+        appointed: options.appointed,
     };
     let lost = draw.lost_disks();
     draw.all(&mut faults, &lost);
@@ -182,6 +186,7 @@ mod tests {
         for seed in 0..1_000 {
             let options = Options {
                 directed: true,
+                appointed: true,
                 ..Options::default()
             };
             let plan = Plan::draw(seed, &options);
@@ -192,7 +197,7 @@ mod tests {
                 *on.entry(class).or_default() += 1;
             }
         }
-        assert_eq!(on.len(), 18, "{on:?}");
+        assert_eq!(on.len(), 19, "{on:?}");
         let always = |class: &str| ["decay", "wipe"].contains(&class);
         for (class, seeds) in on {
             assert!((50..650).contains(&seeds), "{class} in {seeds} of 1000");

@@ -16,6 +16,7 @@ pub(super) struct Draw {
     pub(super) election_timeout: Duration,
     pub(super) unsafe_disks: bool,
     pub(super) directed: bool,
+    pub(super) appointed: bool,
 }
 
 impl Draw {
@@ -90,6 +91,31 @@ impl Draw {
                 };
                 faults.push(self.planned(fault));
             }
+        }
+        if self.appointed && self.rng.one_in(2) {
+            self.promotions(faults);
+        }
+    }
+
+    /// Somebody is to lead, whoever leads and however far it is: at any time, or while something goes wrong; and now
+    /// and then two at once.
+    fn promotions(&mut self, faults: &mut Vec<Planned>) {
+        let moments: Vec<Moment> = faults.iter().map(|planned| planned.at).collect();
+        for _ in 0..=self.rng.below(20) {
+            let fault = Fault::Promote(self.member());
+            let mut planned = self.planned(fault);
+            if self.rng.one_in(2) && !moments.is_empty() {
+                let after = self.rng.duration(Duration::ZERO, self.election_timeout);
+                planned.at = pick(&mut self.rng, &moments).after(after);
+            }
+            if self.rng.one_in(3) {
+                let fault = Fault::Promote(self.member());
+                faults.push(Planned {
+                    fault,
+                    ..planned.clone()
+                });
+            }
+            faults.push(planned);
         }
     }
 

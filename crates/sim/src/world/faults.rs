@@ -67,6 +67,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             }
             Fault::Direct { member, direction } => self.direct(member, direction),
             Fault::Burst { count, member } => self.burst(count, member),
+            Fault::Promote(host) => self.agenda.put(self.now, Happening::Promote { host }),
         }
     }
 
@@ -98,6 +99,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             | Fault::Jump { .. }
             | Fault::DiskError { .. }
             | Fault::Direct { .. }
+            | Fault::Promote(_)
             | Fault::Burst { .. } => {}
         }
     }

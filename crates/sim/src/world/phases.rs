@@ -39,7 +39,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.trace.line(self.now, None, || "healed".to_owned());
                 self.heal();
                 self.crowd.reach = self.plan.core;
-                self.enter(Phase::Healing, timeouts);
+                // An operator has to see first that nobody leads; promoting takes no longer than electing then.
+                let unseen = self.operator.as_ref().map(|operator| operator.patience);
+                self.enter(Phase::Healing, timeouts + unseen.unwrap_or_default());
             }
             Phase::Healing => {
                 if !self.plan.unsafe_disks {
