@@ -312,7 +312,9 @@ impl Source {
             self.probe.at = None;
         } else if self.probe.at.is_none() {
             let trips = self.pace.round_trip().unwrap_or_default().saturating_mul(4);
-            self.probe.at = Some(now + self.probe.wait.max(trips));
+            // One that stood still for a while has seen no round trip shorter than that.
+            let wait = self.probe.wait.max(trips).min(probe_wait_max(budget));
+            self.probe.at = Some(now + wait);
         }
     }
 
@@ -321,7 +323,7 @@ impl Source {
         let due = self.probe.at.is_some_and(|at| at <= now);
         if due {
             self.probe.at = None;
-            self.probe.wait = (self.probe.wait * 2).min(budget.probe_after * 16);
+            self.probe.wait = (self.probe.wait * 2).min(probe_wait_max(budget));
         }
         due
     }
@@ -421,5 +423,30 @@ const fn flow(direction: Direction, behind: bool) -> Flow {
         (Direction::Pull, _) | (Direction::Auto, true) => Flow::Pull,
         (Direction::Mixed, false) => Flow::Mixed,
         (Direction::Mixed, true) => Flow::Catchup,
+    }
+}
+
+/// The longest time without a confirmation before the peer is asked what has become of what was sent.
+fn probe_wait_max(budget: &Budget) -> Duration {
+    budget.probe_after.saturating_mul(16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_trip_of_one_that_stood_still_does_not_put_off_the_next_question() {
+        let (budget, at) = (Budget::default(), |seconds| {
+            Instant::ZERO + Duration::from_secs(seconds)
+        });
+        let mut source = Source::new(NodeId(2), Direction::Push, &budget, at(0));
+        source.on_sent(at(0), Kind::Entries(None), (100, 100, 0));
+        source.on_report(at(60), 100, 10_000, &budget);
+        source.on_sent(at(60), Kind::Entries(None), (100, 100, 0));
+        source.arm(at(60), &budget);
+        assert_eq!(source.pace.round_trip(), Some(Duration::from_mins(1)));
+        let asks = source.deadline().expect("something is under way");
+        assert_eq!(asks, at(60) + 16 * budget.probe_after);
     }
 }
