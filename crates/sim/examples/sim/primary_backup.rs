@@ -1,8 +1,8 @@
 //! Primary-backup, as the simulator sees it: a quorum acknowledges, the simulator's operator promotes, never by force.
 //!
-//! Then all holds that holds for chained logs. An epoch names its primary, so whoever agrees to it votes for it; a quorum
-//! has agreed, on disk, before a promoted member or one that starts again leads; and its log is behind none of that
-//! quorum's, as in Raft's election.
+//! Then all holds that holds for chained logs. An epoch names its primary, so whoever agrees to it votes for it; a
+//! quorum has agreed, on disk, before a promoted member or one that starts again leads; and its log is behind none of
+//! that quorum's, as in Raft's election, but for entries of its own appointment that it cannot have committed.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The operator of a log whose leader is appointed: it looks now and then, and where nobody has led for long it promotes a
-//! running member of its choice, again and again until one leads. Never by force: what is chosen is not to be lost.
+//! The operator of a log whose leader is appointed: it looks now and then, and where nobody has led for long it
+//! promotes a running member of its choice, again and again until one leads. Never by force: nothing chosen is to be lost.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Operator {
         }
     }
 
-    /// Whom to promote of those in sight, if it is time. One in need follows advice; one in the midst of faults may not.
+    /// Whom to promote of those in sight, if it is time. In need it follows advice; in the midst of faults it may not.
     fn decide(&mut self, now: Moment, in_need: bool, sight: &[usize]) -> Option<usize> {
         let patience = now.after(self.patience);
         if *self.due.get_or_insert(patience) > now || sight.is_empty() {
