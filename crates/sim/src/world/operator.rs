@@ -1,5 +1,6 @@
 //! The operator of a log whose leader is appointed: it looks now and then, and where nobody has led for long it
-//! promotes a running member of its choice, again and again until one leads. Never by force: nothing chosen is to be lost.
+//! promotes a running member of its choice, again and again until one leads. Never by force: nothing chosen is
+//! to be lost.
 
 use std::time::Duration;
 
