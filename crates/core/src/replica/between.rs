@@ -53,7 +53,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
     }
 
     /// Another member's clients' commands. Each attempt counts once, and only in the epoch it was meant for, so that
-    /// a repeated or late parcel cannot undo a refusal.
+    /// a repeated or late parcel cannot undo a refusal. A former life of this member may have taken what was meant for an
+    /// epoch that it knew: that is neither taken again nor refused, for a refusal says "surely not".
     pub(super) fn on_forward(
         &mut self,
         clock: Clock,
@@ -62,7 +63,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         out: &mut Effects<L, S>,
     ) {
         let newest = self.leading.attempts.entry(from).or_default();
-        if attempt <= *newest || batch.label().origin != from {
+        let known = epoch <= self.leading.former;
+        if known || attempt <= *newest || batch.label().origin != from {
             return;
         }
         *newest = attempt;

@@ -63,6 +63,8 @@ pub struct Replica<L: ReplicatedLog, S: StateMachine> {
 struct Leading {
     /// The status of the log after the last step.
     status: Status,
+    /// The highest epoch that a former life can have led.
+    former: Epoch,
     /// The newest attempt of each member that forwarded commands to this one.
     attempts: BTreeMap<NodeId, u64>,
     /// Names for what is asked of the log; begins at the life.
@@ -88,6 +90,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         };
         let leading = Leading {
             status: log.status(),
+            former: log.status().epoch,
             attempts: BTreeMap::new(),
             ticket: Ticket(config.life.0),
             room: true,

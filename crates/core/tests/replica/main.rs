@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    Batch, Effect, Epoch, Event, Label, NodeId, Parcel, Position, Rejection, Report, Restored,
-    SnapshotMeta, SnapshotSource, Ticket, Timestamp,
+    Batch, Effect, Epoch, Event, Label, Life, NodeId, Parcel, Position, Rejection, ReplicaConfig,
+    Report, Restored, SnapshotMeta, SnapshotSource, Ticket, Timestamp,
 };
 
 use support::{Bench, Order, Scroll, foreign};
@@ -194,6 +194,24 @@ fn a_forward_counts_once_and_only_in_the_epoch_it_was_meant_for() {
         bench.receive(2, forward(3, 3)).seen().is_empty(),
         "a refusal is final"
     );
+}
+
+#[test]
+fn what_a_former_life_may_have_taken_is_neither_taken_again_nor_refused() {
+    let forward = |round, attempt| Parcel::Forward {
+        epoch: Epoch {
+            round,
+            node: NodeId(0),
+        },
+        attempt,
+        batch: foreign(2, 0, &[b"a"]),
+    };
+    let mut bench = Bench::again(ReplicaConfig::new(NodeId(1), Life(Bench::LIFE)), 3);
+    // The former life led epoch 3; this is the double of a parcel that it took.
+    assert!(bench.receive(2, forward(3, 1)).seen().is_empty());
+    bench.order(Order::Lead(4));
+    assert!(bench.receive(2, forward(3, 2)).seen().is_empty());
+    assert_eq!(bench.receive(2, forward(4, 3)).handed().len(), 1);
 }
 
 #[test]

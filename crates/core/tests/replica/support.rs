@@ -79,10 +79,14 @@ impl ReplicatedLog for Scripted {
     type Message = Order;
     type Record = Nothing;
 
-    fn restore((): (), _: Instant, _: Memory<'_, Nothing>) -> Result<Self, RestoreError> {
+    /// It was in as many epochs as there are records.
+    fn restore((): (), _: Instant, memory: Memory<'_, Nothing>) -> Result<Self, RestoreError> {
         let status = Status {
             role: RoleKind::Follower,
-            epoch: Epoch::default(),
+            epoch: Epoch {
+                round: memory.durable.0,
+                node: NodeId::ZERO,
+            },
             leader: None,
             last: Position::ZERO,
             durable: Position::ZERO,
@@ -283,9 +287,14 @@ impl Bench {
         config.retry_interval = Duration::from_millis(100);
         config.request_timeout = Duration::from_secs(1);
         change(&mut config);
+        Self::again(config, 0)
+    }
+
+    /// A member that was in the epoch of this round before it started again.
+    pub(crate) fn again(config: ReplicaConfig, round: u64) -> Self {
         let memory = Memory {
             records: &mut std::iter::empty(),
-            durable: Mark(0),
+            durable: Mark(round),
             snapshot: None,
         };
         let log = Scripted::restore((), Instant::ZERO, memory).unwrap();
