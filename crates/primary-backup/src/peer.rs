@@ -249,7 +249,8 @@ impl Peer {
             ..
         } = missing;
         let expected = match &self.progress {
-            Progress::Probe { next, sent } => sent.is_some() && next.prev() == prev,
+            // Also where the probe was given up for lost: a link may take longer than that.
+            Progress::Probe { next, .. } => next.prev() == prev,
             Progress::Replicate { next, .. } => prev < *next,
             // An offer was of no use: the backup has more.
             Progress::Wait => return self.require(floor, false),
