@@ -26,14 +26,16 @@ fn step(name: &str, line: &str) -> Step {
 }
 
 /// The logs that are simulated, bare and behind links, with how many seeds that stay and how many that are new.
-const SIMULATED: [(&str, u64, u64); 4] = [
+const SIMULATED: [(&str, u64, u64); 6] = [
     ("raft", 2000, 500),
     ("paxos", 2000, 500),
+    ("primary-backup", 500, 200),
     ("raft-linked", 500, 250),
     ("paxos-linked", 500, 250),
+    ("primary-backup-linked", 500, 200),
 ];
 /// The logs whose traces are compared between builds.
-const HASHED: [&str; 2] = ["raft", "paxos"];
+const HASHED: [&str; 3] = ["raft", "paxos", "primary-backup"];
 
 fn steps() -> Vec<Step> {
     let tests = if has_nextest() {
@@ -110,7 +112,7 @@ pub(crate) async fn run(console: Console) -> Result<()> {
 fn compare_traces(log: &str) -> Result<()> {
     let file = root()
         .join("crates/sim/tests/hashes")
-        .join(format!("{log}.txt"));
+        .join(format!("{}.txt", log.replace('-', "_")));
     let committed = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let seeds = committed.lines().count().to_string();
     let line = [
