@@ -333,7 +333,7 @@ mod tests {
         for mutant in &all {
             *logs.entry(&mutant.log).or_insert(0) += 1;
         }
-        let enough = logs.values().all(|mutants| *mutants >= 10);
-        assert!(logs.len() >= 2 && enough, "{logs:?}");
+        let enough = logs.values().filter(|mutants| **mutants >= 10);
+        assert!(enough.count() >= 2, "{logs:?}");
     }
 }
