@@ -52,6 +52,7 @@ mod records;
 mod recover;
 mod scan;
 mod segments;
+mod slow_disk;
 mod snapshot;
 mod survey;
 mod thread;
@@ -69,6 +70,7 @@ pub use quorate_core::{Durability, UnknownDurability};
 pub use records::Records;
 pub use recover::Recovery;
 pub use segments::Room;
+pub use slow_disk::{SlowDisk, SlowFile, Slowness};
 pub use snapshot::{
     CHUNK_BYTES, Incoming, SnapshotChunks, SnapshotError, SnapshotStore, SnapshotWriter,
     SnapshotsFound,

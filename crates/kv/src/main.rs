@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use quorate_core::ReplicatedLog;
+use quorate_core::{Durability, ReplicatedLog};
+use quorate_journal::{FileDisk, SlowDisk, Slowness};
 use quorate_kv::KvStore;
 use quorate_kv::config::{LogConfig, Options, Settings};
 use quorate_kv::server::Server;
@@ -90,10 +91,11 @@ async fn run(settings: Settings) -> Result<(), End> {
     let unsignalled = |error| End::new(71, format_args!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(unsignalled)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unsignalled)?;
-    let node = start(&settings).await?;
+    let disk = Slowness::default();
+    let node = start(&settings, &disk).await?;
     // Only now: until there is somebody to answer, clients are better refused than kept waiting.
     let (close, closing) = watch::channel(false);
-    let mut serving = match serve(&settings, &node, closing).await {
+    let mut serving = match serve(&settings, &node, disk, closing).await {
         Ok(serving) => serving,
         Err(end) => {
             node.stop().await;
@@ -116,16 +118,21 @@ async fn run(settings: Settings) -> Result<(), End> {
     Err(End::new(stopped.exit_code(), stopped))
 }
 
-async fn start(settings: &Settings) -> Result<Node<KvStore>, StartError> {
+async fn start(settings: &Settings, disk: &Slowness) -> Result<Node<KvStore>, StartError> {
     match settings.log.clone() {
-        LogConfig::Raft(raft) => launch::<Raft>(settings, raft).await,
-        LogConfig::Paxos(paxos) => launch::<Paxos>(settings, paxos).await,
-        LogConfig::PrimaryBackup(plain) => launch::<PrimaryBackup>(settings, plain).await,
+        LogConfig::Raft(raft) => launch::<Raft>(settings, raft, disk).await,
+        LogConfig::Paxos(paxos) => launch::<Paxos>(settings, paxos, disk).await,
+        LogConfig::PrimaryBackup(plain) => launch::<PrimaryBackup>(settings, plain, disk).await,
     }
 }
 
-/// Starts a member over this log, whose links follow the policy's strategy until they are directed otherwise.
-async fn launch<L>(settings: &Settings, log: L::Config) -> Result<Node<KvStore>, StartError>
+/// Starts a member over this log, whose links follow the policy's strategy until they are directed otherwise. Only where
+/// faults are allowed, its disk can be slowed down.
+async fn launch<L>(
+    settings: &Settings,
+    log: L::Config,
+    slowness: &Slowness,
+) -> Result<Node<KvStore>, StartError>
 where
     L: ReplicatedLog + Send + 'static,
     L::Config: Send + 'static,
@@ -134,20 +141,26 @@ where
     let (id, strategy) = (node.id, settings.server.policy.strategy);
     let voters = settings.voters.clone();
     let linked = move |life| LinkConfig::new(log, id, life, &voters, strategy);
-    Node::start_with::<Linked<L>>(node, linked, KvStore::new).await
+    if !settings.server.allow_faults || node.journal.durability == Durability::Memory {
+        return Node::start_with::<Linked<L>>(node, linked, KvStore::new).await;
+    }
+    let disk = SlowDisk::new(FileDisk::open(&node.data_dir)?, slowness.clone());
+    Node::start_with_on::<_, Linked<L>>(disk, node, linked, KvStore::new).await
 }
 
 /// Listens for clients, and says so on stdout: whoever started this process waits for that line.
 async fn serve(
     settings: &Settings,
     node: &Node<KvStore>,
+    disk: Slowness,
     closing: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, End> {
     let address = &settings.client_addr;
     let unheard = |error| End::new(69, format_args!("--client-addr {address}: {error}"));
     let server = Server::bind(address, settings.server.clone())
         .await
-        .map_err(unheard)?;
+        .map_err(unheard)?
+        .with_disk(disk);
     let client = server.local_addr().map_err(unheard)?;
     let serving = tokio::spawn(server.serve(node.clone(), closing));
     let (id, peer) = (settings.node.id, node.address());

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A running server; killed if the test fails before it is stopped.
 struct Server {
@@ -40,7 +40,12 @@ fn flags(dir: &Path) -> Vec<String> {
 
 impl Server {
     fn start(dir: &Path) -> Self {
-        let flags = flags(dir);
+        Self::start_with(dir, &[])
+    }
+
+    fn start_with(dir: &Path, more: &[&str]) -> Self {
+        let mut flags = flags(dir);
+        flags.extend(more.iter().map(|&flag| flag.to_owned()));
         let flags: Vec<_> = flags.iter().map(String::as_str).collect();
         let mut child = command(&flags).stderr(Stdio::inherit()).spawn().unwrap();
         let mut line = String::new();
@@ -138,6 +143,29 @@ fn what_was_acknowledged_is_there_after_a_stop_and_after_a_kill() {
     let server = Server::start(dir.path());
     assert_eq!(server.ask("GET a\n"), "$1\r\n3\r\n+OK\r\n");
     assert_eq!(server.stop("-INT"), 0);
+}
+
+#[test]
+fn a_disk_is_slowed_down_where_faults_are_allowed_and_made_fast_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--allow-faults"]);
+    let delay = Duration::from_millis(400);
+    assert_eq!(server.ask("SET a 1\n"), "+OK\r\n+OK\r\n");
+    assert!(
+        server
+            .ask("QUORATE FAULT disk delay 400\n")
+            .starts_with("+OK")
+    );
+    let begun = Instant::now();
+    assert_eq!(server.ask("SET a 2\n"), "+OK\r\n+OK\r\n");
+    assert!(begun.elapsed() >= delay, "{:?}", begun.elapsed());
+    assert!(server.ask("QUORATE FAULT disk clear\n").starts_with("+OK"));
+    // What was slow when it began still has to end.
+    assert_eq!(server.ask("SET a 3\n"), "+OK\r\n+OK\r\n");
+    let begun = Instant::now();
+    assert_eq!(server.ask("SET a 4\n"), "+OK\r\n+OK\r\n");
+    assert!(begun.elapsed() < delay, "{:?}", begun.elapsed());
+    assert_eq!(server.stop("-TERM"), 0);
 }
 
 #[test]

@@ -93,8 +93,26 @@ impl<S: StateMachine> Node<S> {
         L: ReplicatedLog + Send + 'static,
         L::Config: Send + 'static,
     {
+        Self::start_with_on::<D, L>(disk, config, move |_| log, empty).await
+    }
+
+    /// As [`Node::start_with`], on any [`Disk`].
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_with_on<D, L>(
+        disk: D,
+        config: NodeConfig,
+        log: impl FnOnce(Life) -> L::Config + Send + 'static,
+        empty: impl FnOnce() -> S + Send + 'static,
+    ) -> Result<Self, StartError>
+    where
+        D: Disk + Send + 'static,
+        D::File: Send,
+        L: ReplicatedLog + Send + 'static,
+    {
         config.check()?;
-        let log: LogConfig<L> = Box::new(move |_| log);
+        let log: LogConfig<L> = Box::new(log);
         let span = member_span(&config);
         launch::<_, L, S, _>(|| Ok(disk), config, log, empty)
             .instrument(span)

@@ -84,7 +84,7 @@ pub struct Options {
     /// Clients at once [default: 10000]
     #[arg(long, env = "QUORATE_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<u64>,
-    /// Let clients disturb the links to other members with QUORATE FAULT, for tests and demos [default: false]
+    /// Let clients disturb the links to other members, and the disk, with QUORATE FAULT, for tests and demos [default: false]
     #[arg(long, env = "QUORATE_ALLOW_FAULTS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub allow_faults: Option<bool>,
     /// Threads that serve clients and the log; 1 is best up to a few cores [default: 1]

@@ -1,4 +1,5 @@
-//! `QUORATE FAULT <peer | *> <in | out | both> <cut | hold | drop share | delay milliseconds | clear>`
+//! `QUORATE FAULT <peer | *> <in | out | both> <cut | hold | drop share | delay milliseconds | clear>` and
+//! `QUORATE FAULT disk <delay milliseconds | clear>`.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use quorate_core::NodeId;
 
 use super::answer::Answer;
-use super::member::{FaultKind, FaultOrder};
+use super::member::{FaultKind, FaultOrder, LinkFaultOrder};
 use super::request::integer;
 
 /// The longest delay, in milliseconds.
@@ -14,9 +15,25 @@ const DELAY_MILLIS_MAX: i64 = 60_000;
 
 /// The order that these words give, behind `FAULT`.
 pub(crate) fn parse(words: &[Bytes], peers: &[NodeId]) -> Result<FaultOrder, Answer> {
-    let [peer, direction, kind @ ..] = words else {
-        return Err(usage());
-    };
+    match words {
+        [disk, kind @ ..] if disk.eq_ignore_ascii_case(b"disk") => match parse_kind(kind)? {
+            FaultKind::Delay(delay) => Ok(FaultOrder::Disk(delay)),
+            FaultKind::Clear => Ok(FaultOrder::Disk(Duration::ZERO)),
+            FaultKind::Cut | FaultKind::Hold | FaultKind::Drop(_) => Err(usage()),
+        },
+        [peer, direction, kind @ ..] => {
+            parse_links(peer, direction, kind, peers).map(FaultOrder::Links)
+        }
+        _ => Err(usage()),
+    }
+}
+
+fn parse_links(
+    peer: &Bytes,
+    direction: &Bytes,
+    kind: &[Bytes],
+    peers: &[NodeId],
+) -> Result<LinkFaultOrder, Answer> {
     let peers = if &peer[..] == b"*" {
         peers.to_vec()
     } else {
@@ -34,7 +51,7 @@ pub(crate) fn parse(words: &[Bytes], peers: &[NodeId]) -> Result<FaultOrder, Ans
         b"both" => (true, true),
         _ => return Err(usage()),
     };
-    Ok(FaultOrder {
+    Ok(LinkFaultOrder {
         peers,
         inwards,
         outwards,
@@ -73,7 +90,8 @@ fn parse_kind(words: &[Bytes]) -> Result<FaultKind, Answer> {
 fn usage() -> Answer {
     Answer::err(
         "usage: QUORATE FAULT <peer | *> <in | out | both> \
-         <cut | hold | drop share | delay milliseconds | clear>",
+         <cut | hold | drop share | delay milliseconds | clear>, \
+         or QUORATE FAULT disk <delay milliseconds | clear>",
     )
 }
 
@@ -94,23 +112,26 @@ mod tests {
         let peers = vec![NodeId(2), NodeId(3)];
         let (inwards, outwards) = (true, true);
         let kind = FaultKind::Drop(0.25);
-        let expected = FaultOrder {
+        let expected = LinkFaultOrder {
             peers,
             inwards,
             outwards,
             kind,
         };
-        assert_eq!(order("* BOTH drop 0.25"), Ok(expected));
+        assert_eq!(order("* BOTH drop 0.25"), Ok(FaultOrder::Links(expected)));
         let peers = vec![NodeId(3)];
         let (inwards, outwards) = (false, true);
         let kind = FaultKind::Delay(Duration::from_millis(20));
-        let expected = FaultOrder {
+        let expected = LinkFaultOrder {
             peers,
             inwards,
             outwards,
             kind,
         };
-        assert_eq!(order("3 out DELAY 20"), Ok(expected));
+        assert_eq!(order("3 out DELAY 20"), Ok(FaultOrder::Links(expected)));
+        let delay = Duration::from_millis(20);
+        assert_eq!(order("DISK delay 20"), Ok(FaultOrder::Disk(delay)));
+        assert_eq!(order("disk clear"), Ok(FaultOrder::Disk(Duration::ZERO)));
         for bad in [
             "",
             "2 in",
@@ -123,6 +144,11 @@ mod tests {
             "2 in delay 60001",
             "2 in cut now",
             "2 in drop",
+            "disk",
+            "disk cut",
+            "disk delay",
+            "disk delay -1",
+            "disk both delay 20",
         ] {
             assert!(order(bad).is_err(), "{bad}");
         }

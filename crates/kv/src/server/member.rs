@@ -43,13 +43,21 @@ pub(crate) trait Member: Clone + Send + Sync + 'static {
         order: PromoteOrder,
     ) -> impl Future<Output = Result<Promoted, PromoteError>> + Send;
 
-    /// Puts a fault on links, or takes it off.
+    /// Puts a fault on links or on the disk, or takes it off.
     fn fault(&self, order: &FaultOrder);
+}
+
+/// A fault that is ordered, or its end.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FaultOrder {
+    Links(LinkFaultOrder),
+    /// Every sync of this member's disk takes so much longer.
+    Disk(Duration),
 }
 
 /// A fault to put on the ways between this member and others.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct FaultOrder {
+pub(crate) struct LinkFaultOrder {
     pub(crate) peers: Vec<NodeId>,
     pub(crate) inwards: bool,
     pub(crate) outwards: bool,

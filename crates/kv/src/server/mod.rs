@@ -65,6 +65,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_core::Policy;
+use quorate_journal::Slowness;
 use quorate_node::Node;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -82,7 +83,7 @@ pub struct ServerConfig {
     pub policy: Policy,
     /// What clients may use.
     pub limits: Limits,
-    /// Whether `QUORATE FAULT` may disturb the links to other members.
+    /// Whether `QUORATE FAULT` may disturb the links to other members, and the disk.
     pub allow_faults: bool,
 }
 
@@ -121,6 +122,7 @@ impl Default for Limits {
 pub struct Server {
     listener: TcpListener,
     config: ServerConfig,
+    disk: Slowness,
 }
 
 impl Server {
@@ -130,7 +132,16 @@ impl Server {
     /// If the address cannot be listened at.
     pub async fn bind(address: &str, config: ServerConfig) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        Ok(Self { listener, config })
+        Ok(Self {
+            listener,
+            config,
+            disk: Slowness::default(),
+        })
+    }
+
+    /// `QUORATE FAULT disk` acts on the disk that this is the handle of; without one it does nothing.
+    pub fn with_disk(self, disk: Slowness) -> Self {
+        Self { disk, ..self }
     }
 
     /// Where it listens.
@@ -144,7 +155,7 @@ impl Server {
     /// Serves clients by `node` until `closing` is true or its sender is gone; then lets every connection finish the
     /// round it is in, but waits no longer than [`CLOSE_GRACE`].
     pub async fn serve(self, node: Node<KvStore>, closing: watch::Receiver<bool>) {
-        let backing = node::Backing::new(node, &self.config);
+        let backing = node::Backing::new(node, &self.config, self.disk.clone());
         self.serve_member(backing, closing).await;
     }
 

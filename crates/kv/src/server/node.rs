@@ -5,11 +5,12 @@ use std::future::Future;
 
 use bytes::Bytes;
 use quorate_core::{Failure, LinkStatus, NodeId, Policy, ReadLevel};
+use quorate_journal::Slowness;
 use quorate_node::{Node, NodeStatus, PromoteError, Promoted};
-use quorate_transport::{Direction, Fault};
+use quorate_transport::{Direction, Fault, LinkStatus as LaneStatus};
 
 use super::ServerConfig;
-use super::member::{FaultKind, FaultOrder, Member};
+use super::member::{FaultKind, FaultOrder, LinkFaultOrder, Member};
 use super::order::{DirectOrder, PromoteOrder};
 use crate::KvStore;
 use crate::store::Reply;
@@ -19,13 +20,15 @@ use crate::store::Reply;
 pub(crate) struct Backing {
     node: Node<KvStore>,
     policy: Policy,
+    disk: Slowness,
 }
 
 impl Backing {
-    pub(crate) fn new(node: Node<KvStore>, config: &ServerConfig) -> Self {
+    pub(crate) fn new(node: Node<KvStore>, config: &ServerConfig, disk: Slowness) -> Self {
         Self {
             node,
             policy: config.policy,
+            disk,
         }
     }
 
@@ -44,6 +47,16 @@ impl Backing {
     async fn flows(&self) -> Vec<LinkStatus> {
         // A member that has stopped has none.
         self.node.flows().await.unwrap_or_default()
+    }
+
+    /// What this member has sent to others since its start, the beats of the links and all headers included.
+    fn traffic(&self) -> [(&'static str, String); 2] {
+        let links = self.node.links();
+        let sum = |what: fn(&LaneStatus) -> u64| links.iter().map(what).sum::<u64>().to_string();
+        [
+            ("frames_sent", sum(|link| link.frames_sent)),
+            ("bytes_sent", sum(|link| link.bytes_sent)),
+        ]
     }
 
     /// Which links stand: a member counts as reached when every lane of it is.
@@ -124,6 +137,7 @@ impl Member for Backing {
             ("flows", ways(&flows)),
         ];
         fields.extend(details(&status));
+        fields.extend(self.traffic());
         fields
     }
 
@@ -151,6 +165,15 @@ impl Member for Backing {
     }
 
     fn fault(&self, order: &FaultOrder) {
+        match order {
+            FaultOrder::Links(order) => self.fault_links(order),
+            FaultOrder::Disk(delay) => self.disk.set(*delay),
+        }
+    }
+}
+
+impl Backing {
+    fn fault_links(&self, order: &LinkFaultOrder) {
         let ways = [
             (order.inwards, Direction::In),
             (order.outwards, Direction::Out),

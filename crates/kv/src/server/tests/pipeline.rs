@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_core::{Epoch, Failure, NodeId};
 
-use super::super::member::FaultKind;
+use super::super::member::{FaultKind, FaultOrder};
 use super::{Client, Fake, UNLIMITED, config, serve};
 
 #[tokio::test]
@@ -192,8 +192,11 @@ async fn faults_are_ordered_only_where_they_are_allowed() {
         .expect("+OK\r\n-ERR 9 is no peer of this member\r\n*2\r\n$4\r\nrole\r\n$6\r\nleader\r\n")
         .await;
     let faults = member.state.lock().unwrap().faults.clone();
-    assert_eq!((faults.len(), faults[0].kind), (1, FaultKind::Cut));
-    assert!(faults[0].inwards && !faults[0].outwards);
+    let [FaultOrder::Links(order)] = &faults[..] else {
+        panic!("{faults:?}")
+    };
+    assert_eq!(order.kind, FaultKind::Cut);
+    assert!(order.inwards && !order.outwards);
 }
 
 #[tokio::test]
