@@ -95,6 +95,7 @@ fn restored<L: Contender>(records: &[(Mark, L::Record)]) -> L {
         durable: records.last().map_or(Mark::ZERO, |(mark, _)| *mark),
         records: &mut records.iter().cloned(),
         snapshot: None,
+        configuration: None,
     };
     L::restore(L::config(id, &[id]), Instant::ZERO, memory).expect("its own records")
 }

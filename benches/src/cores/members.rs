@@ -193,6 +193,7 @@ impl<L: Contender> Member<L> {
             records: &mut core::iter::empty(),
             durable: Mark::ZERO,
             snapshot: None,
+            configuration: None,
         };
         let log = L::restore(L::config(id, voters), Instant::ZERO, memory);
         Self {

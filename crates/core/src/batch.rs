@@ -10,7 +10,7 @@ use core::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{Life, NodeId, Timestamp};
+use crate::{Configuration, Life, NodeId, Timestamp};
 
 pub use self::builder::BatchBuilder;
 pub use self::hollow::Hollow;
@@ -40,21 +40,31 @@ pub struct Label {
 pub struct Batch {
     label: Label,
     body: Bytes,
-    ends: Ends,
+    /// Where commands end in the body, by the offsets of the batch that was built, for slices too; none: there is one
+    /// command at the most.
+    ends: Option<Arc<[u32]>>,
     /// The first command of the table that belongs to this slice.
     first: u32,
     /// How many positions this slice takes.
     count: u32,
+    kind: Kind,
+    /// Decoded from a header; the body has yet to be attached.
+    hollow: bool,
 }
 
-/// Where commands end in the body. Offsets are those of the batch that was built, for slices too.
-#[derive(Clone)]
-enum Ends {
+/// What a batch holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// Nothing.
     Noop,
-    One,
-    Many(Arc<[u32]>),
-    /// Decoded from a header; the body has yet to be attached.
-    Hollow(Arc<[u32]>),
+    /// Commands for the state machine.
+    #[default]
+    Commands,
+    /// Commands for the state machine, each behind a header that says to whose session it belongs: for
+    /// [`Replica`](crate::Replica), which answers what was applied before without applying it again.
+    Session,
+    /// A [`Configuration`].
+    Configuration,
 }
 
 impl Batch {
@@ -70,10 +80,47 @@ impl Batch {
         Self {
             label,
             body: Bytes::new(),
-            ends: Ends::Noop,
+            ends: None,
             first: 0,
             count: 1,
+            kind: Kind::Noop,
+            hollow: false,
         }
+    }
+
+    /// A batch of one position that says who the members are behind it.
+    pub fn configuration(configuration: &Configuration) -> Self {
+        let body = postcard::to_extend(configuration, Vec::new())
+            .expect("a vector takes all, and these types serialize without failing");
+        Self::one(Label::default(), body.into()).of_kind(Kind::Configuration)
+    }
+
+    /// The same as a batch of another kind: how commands are marked as those of sessions.
+    ///
+    /// # Panics
+    /// If the batch is a no-op, or should become one.
+    pub fn of_kind(mut self, kind: Kind) -> Self {
+        assert!(
+            self.kind != Kind::Noop && kind != Kind::Noop,
+            "a no-op holds no command"
+        );
+        self.kind = kind;
+        self
+    }
+
+    /// What it holds.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Who the members are behind it, if it says so.
+    pub fn configured(&self) -> Option<Configuration> {
+        if self.kind != Kind::Configuration || self.hollow {
+            return None;
+        }
+        let body = self.body();
+        let (configuration, rest) = postcard::take_from_bytes::<Configuration>(&body).ok()?;
+        (rest.is_empty() && configuration.is_sane()).then_some(configuration)
     }
 
     /// A batch of one command; `body` is not copied.
@@ -88,9 +135,11 @@ impl Batch {
         Self {
             label,
             body,
-            ends: Ends::One,
+            ends: None,
             first: 0,
             count: 1,
+            kind: Kind::Commands,
+            hollow: false,
         }
     }
 
@@ -117,7 +166,7 @@ impl Batch {
 
     /// Whether this is a no-op.
     pub const fn is_noop(&self) -> bool {
-        matches!(self.ends, Ends::Noop)
+        matches!(self.kind, Kind::Noop)
     }
 
     /// Bytes of the commands in this slice.
@@ -147,14 +196,12 @@ impl Batch {
             "command {index} of a batch of {}",
             self.count
         );
-        match &self.ends {
-            Ends::Noop => panic!("a no-op holds no command"),
-            Ends::One => &self.body,
-            Ends::Many(_) | Ends::Hollow(_) => {
-                let at = self.first + index as u32;
-                &self.body[self.start_of(at)..self.start_of(at + 1)]
-            }
+        assert!(!self.is_noop(), "a no-op holds no command");
+        if self.ends.is_none() {
+            return &self.body;
         }
+        let at = self.first + index as u32;
+        &self.body[self.start_of(at)..self.start_of(at + 1)]
     }
 
     /// The commands with their sequence numbers, in order. A no-op has none.
@@ -183,9 +230,9 @@ impl Batch {
     /// The first command at or past `from` at which a slice that starts at `from` would weigh more than
     /// `weight`; at least one past `from`, so that progress is always possible.
     pub fn fit(&self, from: u64, weight: u64) -> u64 {
-        let Ends::Many(_) = &self.ends else {
+        if self.ends.is_none() {
             return self.len();
-        };
+        }
         let base = self.start_of(self.first + from as u32) as u64;
         let (mut low, mut high) = (from + 1, self.len());
         while low < high {
@@ -209,61 +256,51 @@ impl Batch {
         };
         Hollow {
             label: self.label,
+            kind: self.kind,
             lengths,
         }
     }
 
     /// Whether the body still has to be [attached](Self::attach).
     pub(crate) const fn is_hollow(&self) -> bool {
-        matches!(self.ends, Ends::Hollow(_))
+        self.hollow
     }
 
-    /// Gives a hollow batch its body: the next bytes of `rest`, which is advanced. False: too short.
+    /// Gives a hollow batch its body: the next bytes of `rest`, which is advanced. False: too short, or not what the
+    /// kind of the batch promises.
     pub(crate) fn attach(&mut self, rest: &mut Bytes) -> bool {
-        let Ends::Hollow(ends) = &self.ends else {
+        if !self.hollow {
             return true;
-        };
-        let length = ends.last().map_or(0, |end| *end as usize);
+        }
+        let ends = self.ends.as_ref();
+        let length = ends
+            .and_then(|ends| ends.last())
+            .map_or(0, |end| *end as usize);
         if rest.len() < length {
             return false;
         }
         self.body = rest.split_to(length);
-        self.ends = if ends.len() == 1 {
-            Ends::One
-        } else {
-            Ends::Many(ends.clone())
-        };
-        true
+        self.hollow = false;
+        self.ends.take_if(|ends| ends.len() == 1);
+        self.kind != Kind::Configuration || self.configured().is_some()
     }
 
     fn start_of(&self, index: u32) -> usize {
         match &self.ends {
-            Ends::Noop => 0,
-            Ends::One => {
-                if index == 0 {
-                    0
-                } else {
-                    self.body.len()
-                }
-            }
-            Ends::Many(ends) | Ends::Hollow(ends) => {
-                if index == 0 {
-                    0
-                } else {
-                    ends[index as usize - 1] as usize
-                }
-            }
+            _ if index == 0 => 0,
+            None => self.body.len(),
+            Some(ends) => ends[index as usize - 1] as usize,
         }
     }
 
     fn span(&self) -> (usize, usize) {
-        match &self.ends {
-            Ends::Noop => (0, 0),
-            _ => (
-                self.start_of(self.first),
-                self.start_of(self.first + self.count),
-            ),
+        if self.is_noop() {
+            return (0, 0);
         }
+        (
+            self.start_of(self.first),
+            self.start_of(self.first + self.count),
+        )
     }
 
     fn lengths(&self) -> impl Iterator<Item = u32> {
@@ -277,7 +314,7 @@ impl Batch {
 impl PartialEq for Batch {
     fn eq(&self, other: &Self) -> bool {
         self.label == other.label
-            && self.is_noop() == other.is_noop()
+            && self.kind == other.kind
             && self.count == other.count
             && self.lengths().eq(other.lengths())
             && self.body() == other.body()
@@ -288,8 +325,16 @@ impl Eq for Batch {}
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_noop() {
-            return f.write_str("noop");
+        match self.kind {
+            Kind::Noop => return f.write_str("noop"),
+            Kind::Configuration => {
+                return match self.configured() {
+                    Some(configuration) => write!(f, "members {configuration}"),
+                    None => f.write_str("members"),
+                };
+            }
+            Kind::Commands => {}
+            Kind::Session => f.write_str("session ")?,
         }
         let Label {
             origin,
@@ -359,6 +404,19 @@ mod tests {
             assert_eq!(hollow.clone().fill(whole.body()), Some(whole));
             assert_eq!(hollow.fill(Bytes::from_static(b"nine byte")), None);
         }
+    }
+
+    #[test]
+    fn a_configuration_takes_a_position_and_is_read_back() {
+        let three = Configuration::founding(&[1, 2, 3].map(NodeId), &[]);
+        let whole = Batch::configuration(&three);
+        assert_eq!(whole.len(), 1);
+        assert_eq!(whole.configured(), Some(three));
+        let back = whole.hollow().fill(whole.body());
+        assert_eq!(back, Some(whole.clone()));
+        let zeros = Bytes::from(alloc::vec![0; whole.bytes() as usize]);
+        assert_eq!(whole.hollow().fill(zeros), None);
+        assert_eq!(batch(&[b"a"]).configured(), None);
     }
 
     #[test]

@@ -65,8 +65,8 @@ pub enum DecodeError {
     /// The header is not what postcard expects for this type.
     #[error("malformed header")]
     Header,
-    /// It ends before the bodies that its header announces do.
-    #[error("payload ends inside a command body")]
+    /// It ends before the bodies that its header announces do, or a body is not what its header promises.
+    #[error("payload ends inside a command body, or holds another body than announced")]
     ShortBody,
     /// Bytes follow the last body.
     #[error("{0} bytes too many")]

@@ -74,6 +74,7 @@ extern crate std;
 mod ack;
 mod batch;
 mod codec;
+mod configuration;
 mod durability;
 mod gate;
 mod id;
@@ -91,15 +92,16 @@ mod time;
 mod window;
 
 pub use ack::{UnknownWriteAck, WriteAck};
-pub use batch::{Batch, BatchBuilder, Hollow, Label};
+pub use batch::{Batch, BatchBuilder, Hollow, Kind, Label};
 pub use codec::{Carry, DecodeError, Encoded, decode, encode};
+pub use configuration::{Change, ChangeError, Configuration, Member, Standing, Wish};
 pub use durability::{Durability, UnknownDurability};
 pub use gate::Gate;
 pub use id::{ClusterId, Epoch, Incarnation, Life, Mark, NodeId, Position, Ticket};
 pub use link::{Direction, Flow, LinkEvent, LinkReason, LinkStatus, UnknownDirection};
 pub use log::{
-    Committed, Credit, Input, Memory, Message, Outbox, Output, Record, Rejection, ReplicatedLog,
-    RestoreError, RoleKind, Status,
+    Committed, Credit, Input, Memory, Message, Outbox, Output, PeerStatus, Record, Rejection,
+    ReplicatedLog, RestoreError, RoleKind, Status,
 };
 pub use machine::{At, MalformedSnapshot, SnapshotSource, StateMachine};
 pub use policy::{Policy, PolicyError, Protocol};

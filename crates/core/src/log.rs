@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Batch, Carry, Direction, Epoch, Instant, LinkEvent, LinkStatus, Mark, NodeId, Position, Report,
-    SnapshotMeta, Ticket, Unfit,
+    Batch, Carry, Change, ChangeError, Configuration, Direction, Epoch, Instant, LinkEvent,
+    LinkStatus, Mark, NodeId, Position, Report, SnapshotMeta, Ticket, Unfit,
 };
 
 /// One member's share of a replicated log, as a deterministic state machine.
@@ -78,8 +78,23 @@ pub trait ReplicatedLog: Sized {
     /// What the member knows of itself and its leader. Cheap: read after every step.
     fn status(&self) -> Status;
 
-    /// The members whose votes count in the configuration in force, ascending.
-    fn members(&self) -> Vec<NodeId>;
+    /// Who the members are: the configuration in force, which is the last one in the log for Raft, chosen or not, and the
+    /// last one chosen for Multi-Paxos. Another one only if [`Status::configured`] is another.
+    fn configuration(&self) -> &Configuration;
+
+    /// Where the other members are, as their leader sees them; empty: this member does not lead.
+    fn peers(&self) -> Vec<PeerStatus> {
+        Vec::new()
+    }
+
+    /// From which position on a read is linearizable that begins now, without asking anybody; none: this member leads
+    /// nothing, or holds no lease at `now`. A log without leases never does.
+    ///
+    /// A lease rests on clocks that run at nearly the same rate (`RELIABILITY` T2), by a bound in the config.
+    fn lease(&self, now: Instant) -> Option<Position> {
+        let _ = now;
+        None
+    }
 
     /// What is known to be chosen from `at` on and still in memory: one run that begins there, cut to about `bytes_max`
     /// bytes of [`Batch::weight`], at least one command. None: not known to be chosen, or forgotten. Shares the body.
@@ -138,6 +153,8 @@ pub struct Memory<'a, R> {
     pub durable: Mark,
     /// The snapshot that the state machine was restored from.
     pub snapshot: Option<SnapshotMeta>,
+    /// The last configuration that this snapshot includes; none: no command of the log has changed it up to there.
+    pub configuration: Option<Configuration>,
 }
 
 impl<R> Debug for Memory<'_, R> {
@@ -250,6 +267,24 @@ pub enum Input<M> {
         round: Option<u64>,
         /// Whatever this member may be missing, and without asking the others.
         force: bool,
+    },
+    /// Change who the members are. Refused by [`Output::Reject`] under `ticket` in the same step, or taken: then answered
+    /// in time by [`Report::Reconfigured`], or, if leadership is lost meanwhile, maybe by nothing at all.
+    ///
+    /// One change at a time, and none before the leader has committed something of its own epoch.
+    Reconfigure {
+        /// The caller's name for the request.
+        ticket: Ticket,
+        /// What is to be different.
+        change: Change,
+    },
+    /// This member leads: `to` is to lead instead. Answered in time by one [`Report::Transferred`] or [`Output::Reject`];
+    /// meanwhile proposals are refused as by a member that does not lead. Given up after an election timeout.
+    Transfer {
+        /// The caller's name for the request.
+        ticket: Ticket,
+        /// Who; none: the voter that is fittest, by priority first.
+        to: Option<NodeId>,
     },
 }
 
@@ -377,9 +412,12 @@ pub enum Rejection {
     /// This log does no such thing.
     #[error("this log cannot do that")]
     Unsupported,
-    /// This member is not to be promoted.
-    #[error("not promoted: {0}")]
+    /// That member is not to lead.
+    #[error("not to lead: {0}")]
     Unfit(#[from] Unfit),
+    /// The members cannot be changed so.
+    #[error("members not changed: {0}")]
+    Change(#[from] ChangeError),
 }
 
 /// The part a member plays.
@@ -426,6 +464,19 @@ pub struct Status {
     pub compacted: Position,
     /// Bytes of entries held in memory.
     pub bytes: u64,
+    /// The position of the configuration in force; zero: the config's own.
+    pub configured: Position,
+}
+
+/// Another member, as its leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Who.
+    pub id: NodeId,
+    /// Up to where it has the leader's log on its disk.
+    pub matched: Position,
+    /// When it was last heard in this epoch.
+    pub heard: Instant,
 }
 
 /// Where a log puts its outputs; the driver empties it.

@@ -1,4 +1,4 @@
-//! What an operator asks of a log that does not elect its leader, and what such a log has to confess.
+//! What a log answers an operator, and what it has to confess.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,12 +17,34 @@ pub enum Report {
         /// because the former leader was not heard since this member started.
         missing: Option<u64>,
     },
-    /// The answer to [`Input::Promote`](crate::Input::Promote): this member does not lead.
-    NotPromoted {
+    /// The answer to [`Input::Reconfigure`](crate::Input::Reconfigure): the new configuration is in force, chosen, and
+    /// not joint.
+    Reconfigured {
         /// The request.
         ticket: Ticket,
-        /// Why not.
+        /// Where it stands in the log.
+        at: Position,
+    },
+    /// The answer to [`Input::Transfer`](crate::Input::Transfer): another member has taken over.
+    Transferred {
+        /// The request.
+        ticket: Ticket,
+        /// Who leads now.
+        to: NodeId,
+        /// In which epoch.
+        epoch: Epoch,
+    },
+    /// The answer to any order of an operator: it was refused, or given up, and has no effect.
+    Declined {
+        /// The request.
+        ticket: Ticket,
+        /// Why.
         why: Rejection,
+    },
+    /// The leader went before it was known whether the configuration changes.
+    Undecided {
+        /// The request.
+        ticket: Ticket,
     },
     /// This member had carried out entries that the leader of this epoch does not have: they are lost, and the
     /// member's state, which still shows them, is going to be replaced by a snapshot of the leader's.
@@ -51,7 +73,12 @@ impl Report {
     pub fn lost(&self) -> Option<u64> {
         match self {
             Self::Lost { first, last, .. } => first.map(|first| last.get() + 1 - first.get()),
-            Self::Promoted { .. } | Self::NotPromoted { .. } | Self::Cut { .. } => None,
+            Self::Promoted { .. }
+            | Self::Reconfigured { .. }
+            | Self::Transferred { .. }
+            | Self::Declined { .. }
+            | Self::Undecided { .. }
+            | Self::Cut { .. } => None,
         }
     }
 }
@@ -84,6 +111,12 @@ pub enum Unfit {
     /// Its state holds entries that are lost, and was not replaced yet.
     #[error("its state has to be replaced first")]
     Diverged,
+    /// It has no vote.
+    #[error("member {0} has no vote")]
+    NoVote(NodeId),
+    /// It did not take over in time.
+    #[error("member {0} did not take over in time")]
+    Silent(NodeId),
 }
 
 #[cfg(test)]

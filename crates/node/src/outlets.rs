@@ -68,6 +68,8 @@ impl<S: StateMachine> Outlets<S> {
                 self.link_changes += 1;
                 tracing::info!(link = %event, "link changed");
             }
+            // Links are those of the config.
+            Effect::Configured(_) => {}
             Effect::Report(report) => self.on_report(report),
             Effect::Reply { ticket, at, reply } => {
                 if let Some(Waiter::Write(answer)) = self.waiting.take(ticket) {
@@ -118,7 +120,7 @@ impl<S: StateMachine> Outlets<S> {
                 epoch,
                 missing,
             } => (ticket, Ok(Promoted { epoch, missing })),
-            Report::NotPromoted { ticket, why } => (ticket, Err(why.into())),
+            Report::Declined { ticket, why } => (ticket, Err(why.into())),
             Report::Lost { .. } => {
                 match report.lost() {
                     Some(count) => self.losses.known += count,
@@ -127,7 +129,10 @@ impl<S: StateMachine> Outlets<S> {
                 return;
             }
             // Told above; whether it was ever acknowledged, nobody knows.
-            Report::Cut { .. } => return,
+            Report::Cut { .. }
+            | Report::Reconfigured { .. }
+            | Report::Transferred { .. }
+            | Report::Undecided { .. } => return,
         };
         if let Some((_, waiting)) = self.promotion.take_if(|(waiting, _)| *waiting == ticket) {
             let _ = waiting.send(answer);
@@ -226,7 +231,7 @@ impl<S: StateMachine> Outlets<S> {
             incarnation,
             life,
             log: replica.status(),
-            members: replica.log().members().into(),
+            members: replica.log().configuration().voters().into(),
             applied: replica.applied(),
             snapshot: replica.snapshot(),
             journal: self.ledger.status(!no_room),

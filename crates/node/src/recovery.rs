@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 
 use quorate_core::{
-    Incarnation, Life, Mark, Memory, Replica, ReplicatedLog, Restored, SnapshotMeta, StateMachine,
-    decode,
+    Configuration, Incarnation, Life, Mark, Memory, Replica, ReplicatedLog, Restored, SnapshotMeta,
+    StateMachine, decode,
 };
 use quorate_journal::{
     CHUNK_BYTES, Cut, Disk, Identity, Journal, JournalError, Recovery, SnapshotStore,
@@ -64,7 +64,8 @@ where
     let durable = opened
         .as_ref()
         .map_or(Mark::ZERO, |(_, recovery)| recovery.last);
-    let log = restore_log::<D, L>(config, log(life), &clocks, opened.as_ref(), found.newest)?;
+    let known = (found.newest, restored.configuration().cloned());
+    let log = restore_log::<D, L>(config, log(life), &clocks, opened.as_ref(), known)?;
     let mut limits = config.replica.clone();
     (limits.id, limits.life) = (config.id, life);
     say(opened.as_ref(), found.newest);
@@ -110,7 +111,7 @@ fn restore_log<D: Disk, L: ReplicatedLog>(
     log: L::Config,
     clocks: &Clocks,
     opened: Option<&Opened<D>>,
-    snapshot: Option<SnapshotMeta>,
+    (snapshot, configuration): (Option<SnapshotMeta>, Option<Configuration>),
 ) -> Result<L, StartError> {
     let dir = || config.data_dir.display().to_string();
     let mut failed = None;
@@ -135,6 +136,7 @@ fn restore_log<D: Disk, L: ReplicatedLog>(
         records: &mut records,
         durable: opened.map_or(Mark::ZERO, |(_, recovery)| recovery.last),
         snapshot,
+        configuration,
     };
     let restored = L::restore(log, clocks.now(), memory);
     drop(records);

@@ -38,7 +38,7 @@
 //! let ids = [1, 2, 3].map(NodeId);
 //! let mut now = Instant::ZERO;
 //! let mut members = ids.map(|id| {
-//!     let memory = Memory { records: &mut [].into_iter(), durable: 0.into(), snapshot: None };
+//!     let memory = Memory { records: &mut [].into_iter(), durable: 0.into(), snapshot: None, configuration: None };
 //!     Paxos::restore(PaxosConfig::new(id, &ids), now, memory).expect("an empty memory")
 //! });
 //!

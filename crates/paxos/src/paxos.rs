@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use quorate_core::{
-    Batch, Committed, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output, Position,
-    Ranges, Rejection, ReplicatedLog, RestoreError, RoleKind, Status,
+    Batch, Committed, Configuration, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output,
+    Position, Ranges, Rejection, ReplicatedLog, RestoreError, RoleKind, Status,
 };
 use smallvec::SmallVec;
 
@@ -308,7 +308,9 @@ impl ReplicatedLog for Paxos {
             Input::Room { available } => self.on_room(now, available, out),
             Input::Credit { peer, credit } => self.on_credit(now, peer, credit, out),
             Input::Direct { .. } => {}
-            Input::Promote { ticket, .. } => {
+            Input::Promote { ticket, .. }
+            | Input::Reconfigure { ticket, .. }
+            | Input::Transfer { ticket, .. } => {
                 let why = Rejection::Unsupported;
                 out.push(Output::Reject { ticket, why });
             }
@@ -342,11 +344,12 @@ impl ReplicatedLog for Paxos {
             committed: slots.settled(),
             compacted: slots.base(),
             bytes: slots.bytes(),
+            configured: Position::ZERO,
         }
     }
 
-    fn members(&self) -> Vec<NodeId> {
-        self.roster.phase_1.members()
+    fn configuration(&self) -> &Configuration {
+        &self.roster.configuration
     }
 
     fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {

@@ -2,13 +2,14 @@
 
 use alloc::vec::Vec;
 
-use quorate_core::{NodeId, Quorum};
+use quorate_core::{Configuration, NodeId, Quorum};
 
 use crate::peer::Tap;
 use crate::{ConfigError, PaxosConfig};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Roster {
+    pub(crate) configuration: Configuration,
     /// Who has to promise before one of them leads.
     pub(crate) phase_1: Quorum,
     /// Who has to accept before a value is chosen.
@@ -25,6 +26,7 @@ impl Roster {
         let mut others: Vec<_> = others.map(|id| (id, Tap::default())).collect();
         others.sort_unstable_by_key(|(id, _)| *id);
         Ok(Self {
+            configuration: Configuration::founding(&config.voters, &config.learners),
             phase_1,
             phase_2,
             others,

@@ -21,6 +21,7 @@ impl Alone {
             records: &mut [].into_iter(),
             durable: Mark::ZERO,
             snapshot: None,
+            configuration: None,
         };
         let config = PaxosConfig::new(NodeId(1), &[NodeId(1)]);
         let log = Paxos::restore(config, Instant::ZERO, memory).unwrap();

@@ -187,7 +187,7 @@ proptest! {
     #[test]
     fn nothing_that_is_said_stops_a_member(events in prop::collection::vec(event(), 1..60)) {
         let ids = [1, 2, 3].map(NodeId);
-        let memory = Memory { records: &mut [].into_iter(), durable: Mark::ZERO, snapshot: None };
+        let memory = Memory { records: &mut [].into_iter(), durable: Mark::ZERO, snapshot: None, configuration: None };
         let mut now = Instant::ZERO;
         let mut paxos = Paxos::restore(PaxosConfig::new(ids[0], &ids), now, memory).unwrap();
         let (mut written, mut offered) = (Mark::ZERO, None);
@@ -240,6 +240,7 @@ fn what_no_member_says_is_counted() {
         records: &mut [].into_iter(),
         durable: Mark::ZERO,
         snapshot: None,
+        configuration: None,
     };
     let mut paxos = Paxos::restore(PaxosConfig::new(ids[0], &ids), Instant::ZERO, memory).unwrap();
     let foreign = Ballot {

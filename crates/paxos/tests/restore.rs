@@ -59,6 +59,7 @@ fn restore(first: u64, records: &[Record], snapshot: u64) -> Result<Paxos, Resto
         records: &mut (first..).map(Mark).zip(records.iter().cloned()),
         durable,
         snapshot: (snapshot > 0).then_some(meta),
+        configuration: None,
     };
     Paxos::restore(PaxosConfig::new(ids[0], &ids), Instant::ZERO, memory)
 }

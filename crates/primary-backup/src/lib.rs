@@ -84,6 +84,7 @@
 //!             records: &mut std::iter::empty(),
 //!             durable: Mark::ZERO,
 //!             snapshot: None,
+//!             configuration: None,
 //!         };
 //!         let mut config = PrimaryBackupConfig::new(*id, &ids);
 //!         config.write_ack = WriteAck::All;

@@ -3,8 +3,9 @@
 use alloc::vec::Vec;
 
 use quorate_core::{
-    Batch, Committed, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Position, Quorum,
-    ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status, WriteAck,
+    Batch, Committed, Configuration, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output,
+    Position, Quorum, Rejection, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status,
+    WriteAck,
 };
 
 use crate::disk::Disk;
@@ -18,6 +19,7 @@ pub(crate) type Out = Outbox<PrimaryBackup>;
 #[derive(Clone, Debug)]
 pub struct PrimaryBackup {
     pub(crate) config: PrimaryBackupConfig,
+    pub(crate) configuration: Configuration,
     pub(crate) quorum: Quorum,
     /// Every other member, ascending.
     pub(crate) links: Vec<Link>,
@@ -263,6 +265,10 @@ impl ReplicatedLog for PrimaryBackup {
                 round,
                 force,
             } => self.on_promote(now, ticket, (round, force), out),
+            Input::Reconfigure { ticket, .. } | Input::Transfer { ticket, .. } => {
+                let why = Rejection::Unsupported;
+                out.push(Output::Reject { ticket, why });
+            }
             Input::Compact { upto, snapshot } => self.on_compact(now, upto, snapshot, out),
             Input::Fetched { snapshot } => self.on_fetched(snapshot, out),
         }
@@ -298,11 +304,12 @@ impl ReplicatedLog for PrimaryBackup {
             committed: self.log.committed(),
             compacted: self.log.base().position,
             bytes: self.log.bytes(),
+            configured: Position::ZERO,
         }
     }
 
-    fn members(&self) -> Vec<NodeId> {
-        self.quorum.members()
+    fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     /// Nothing, unless at least a quorum acknowledges writes: what is committed by less may be lost, and must not be

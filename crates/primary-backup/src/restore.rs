@@ -1,6 +1,8 @@
 //! The member as its journal remembers it, and the records that let the journal forget.
 
-use quorate_core::{Instant, Mark, Memory, NodeId, Position, RestoreError, SnapshotMeta};
+use quorate_core::{
+    Configuration, Instant, Mark, Memory, NodeId, Position, RestoreError, SnapshotMeta,
+};
 
 use crate::disk::Disk;
 use crate::epoch::{NOBODY, is_sane};
@@ -31,6 +33,7 @@ pub(crate) fn restore(
     others.retain(|id| *id != config.id);
     let first = standing.epoch == NOBODY && config.primary == config.id;
     Ok(PrimaryBackup {
+        configuration: Configuration::founding(&quorum.members(), &[]),
         quorum,
         links: others
             .into_iter()

@@ -184,6 +184,7 @@ impl Victim {
             records: &mut std::iter::empty(),
             durable: Mark::ZERO,
             snapshot: None,
+            configuration: None,
         };
         Self {
             log: PrimaryBackup::restore(config, Instant::ZERO, memory).unwrap(),

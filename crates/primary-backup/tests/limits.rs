@@ -27,6 +27,7 @@ impl Primary {
             records: &mut std::iter::empty(),
             durable: Mark::ZERO,
             snapshot: None,
+            configuration: None,
         };
         let log = PrimaryBackup::restore(config, Instant::ZERO, memory).unwrap();
         let written = Mark::ZERO;

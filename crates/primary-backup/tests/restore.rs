@@ -63,6 +63,7 @@ fn restore(
         records: &mut marks.zip(records.iter().cloned()),
         durable: Mark(first + records.len() as u64 - 1),
         snapshot,
+        configuration: None,
     };
     PrimaryBackup::restore(config(), Instant::ZERO, memory)
 }
@@ -98,6 +99,7 @@ fn the_first_primary_and_whoever_was_primary_go_on_at_once() {
         records,
         durable: Mark::ZERO,
         snapshot: None,
+        configuration: None,
     };
     let mut first = config();
     first.primary = NodeId(1);
@@ -200,6 +202,7 @@ fn an_impossible_config_is_refused() {
         records: &mut std::iter::empty(),
         durable: Mark::ZERO,
         snapshot: None,
+        configuration: None,
     };
     let nobody = PrimaryBackupConfig::new(NodeId(1), &[]);
     let refused = PrimaryBackup::restore(nobody, Instant::ZERO, memory).unwrap_err();

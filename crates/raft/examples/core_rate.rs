@@ -36,6 +36,7 @@ impl Cluster {
                 records: &mut core::iter::empty(),
                 durable: Mark::ZERO,
                 snapshot: None,
+                configuration: None,
             };
             Raft::restore(RaftConfig::new(id, &ids), Instant::ZERO, memory)
         };

@@ -75,6 +75,7 @@
 //!             records: &mut std::iter::empty(),
 //!             durable: Mark::ZERO,
 //!             snapshot: None,
+//!             configuration: None,
 //!         };
 //!         Raft::restore(RaftConfig::new(*id, &ids), Instant::ZERO, memory)
 //!     })

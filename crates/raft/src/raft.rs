@@ -1,10 +1,8 @@
 //! The member itself: its door, the term rule, and the one place where words leave it.
 
-use alloc::vec::Vec;
-
 use quorate_core::{
-    Batch, Committed, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output, Position,
-    Rejection, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status,
+    Batch, Committed, Configuration, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output,
+    Position, Rejection, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status,
 };
 
 use crate::disk::Disk;
@@ -241,7 +239,9 @@ impl ReplicatedLog for Raft {
             Input::Room { available } => self.on_room(now, available, out),
             Input::Credit { peer, credit } => self.on_credit(now, peer, credit, out),
             Input::Direct { .. } => {}
-            Input::Promote { ticket, .. } => {
+            Input::Promote { ticket, .. }
+            | Input::Reconfigure { ticket, .. }
+            | Input::Transfer { ticket, .. } => {
                 let why = Rejection::Unsupported;
                 out.push(Output::Reject { ticket, why });
             }
@@ -276,11 +276,12 @@ impl ReplicatedLog for Raft {
             committed: self.log.committed(),
             compacted: self.log.base().position,
             bytes: self.log.bytes(),
+            configured: Position::ZERO,
         }
     }
 
-    fn members(&self) -> Vec<NodeId> {
-        self.roster.quorum().members()
+    fn configuration(&self) -> &Configuration {
+        self.roster.configuration()
     }
 
     fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {

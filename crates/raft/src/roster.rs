@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use quorate_core::{NodeId, Quorum};
+use quorate_core::{Configuration, NodeId, Quorum};
 
 use crate::progress::Tap;
 use crate::{ConfigError, RaftConfig};
@@ -11,6 +11,7 @@ use crate::{ConfigError, RaftConfig};
 /// place.
 #[derive(Clone, Debug)]
 pub(crate) struct Roster {
+    configuration: Configuration,
     quorum: Quorum,
     /// Every other member, ascending.
     peers: Vec<Seat>,
@@ -37,7 +38,16 @@ impl Roster {
             })
             .collect();
         peers.sort_unstable_by_key(|seat| seat.id);
-        Ok(Self { quorum, peers })
+        let configuration = Configuration::founding(&config.voters, &config.learners);
+        Ok(Self {
+            configuration,
+            quorum,
+            peers,
+        })
+    }
+
+    pub(crate) const fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     pub(crate) const fn quorum(&self) -> &Quorum {

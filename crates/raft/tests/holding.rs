@@ -21,6 +21,7 @@ impl Alone {
             records: &mut [].into_iter(),
             durable: Mark::ZERO,
             snapshot: None,
+            configuration: None,
         };
         let config = RaftConfig::new(NodeId(1), &[NodeId(1)]);
         let log = Raft::restore(config, Instant::ZERO, memory).unwrap();

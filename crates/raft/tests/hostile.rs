@@ -154,6 +154,7 @@ impl Victim {
             records: &mut std::iter::empty(),
             durable: Mark::ZERO,
             snapshot: None,
+            configuration: None,
         };
         Self {
             raft: Raft::restore(config, Instant::ZERO, memory).unwrap(),

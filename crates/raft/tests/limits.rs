@@ -23,6 +23,7 @@ impl Leader {
             records: &mut std::iter::empty(),
             durable: Mark::ZERO,
             snapshot: None,
+            configuration: None,
         };
         let raft = Raft::restore(config, Instant::ZERO, memory).unwrap();
         let now = raft.deadline().unwrap();

@@ -56,6 +56,7 @@ fn restore(
         records: &mut marks.zip(records.iter().cloned()),
         durable: Mark(first + records.len() as u64 - 1),
         snapshot,
+        configuration: None,
     };
     Raft::restore(config(), Instant::ZERO, memory)
 }
@@ -115,6 +116,7 @@ fn a_gap_between_marks_is_refused() {
         records: &mut records.into_iter(),
         durable: Mark(3),
         snapshot: None,
+        configuration: None,
     };
     let refused = Raft::restore(config(), Instant::ZERO, memory).unwrap_err();
     assert!(refused.to_string().contains("marks do not rise by one"));
@@ -144,6 +146,7 @@ fn an_impossible_config_is_refused() {
         records: &mut std::iter::empty(),
         durable: Mark::ZERO,
         snapshot: None,
+        configuration: None,
     };
     let nobody = RaftConfig::new(NodeId(1), &[]);
     let refused = Raft::restore(nobody, Instant::ZERO, memory).unwrap_err();

@@ -14,7 +14,7 @@
 //! let ids = [1, 2, 3].map(NodeId);
 //! let raft = RaftConfig::new(ids[0], &ids);
 //! let config = LinkConfig::new(raft, ids[0], Life(1), &ids, Direction::Push);
-//! let memory = Memory { records: &mut [].into_iter(), durable: 0.into(), snapshot: None };
+//! let memory = Memory { records: &mut [].into_iter(), durable: 0.into(), snapshot: None, configuration: None };
 //! let mut member = Linked::<Raft>::restore(config, Instant::ZERO, memory)?;
 //!
 //! // From here on member 3 is sent only what it asks for.

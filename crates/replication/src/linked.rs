@@ -4,8 +4,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use quorate_core::{
-    Batch, Committed, Direction, Epoch, Flow, Input, Instant, Life, LinkStatus, Mark, Memory,
-    NodeId, Outbox, Position, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status,
+    Batch, Committed, Configuration, Direction, Epoch, Flow, Input, Instant, Life, LinkStatus,
+    Mark, Memory, NodeId, Outbox, PeerStatus, Position, ReplicatedLog, RestoreError, RoleKind,
+    SnapshotMeta, Status,
 };
 use smallvec::SmallVec;
 
@@ -33,7 +34,7 @@ pub(crate) type Out<L> = Outbox<Linked<L>>;
 /// let ids = [1, 2, 3].map(NodeId);
 /// let raft = RaftConfig::new(ids[0], &ids);
 /// let config = LinkConfig::new(raft, ids[0], Life(1), &ids, Direction::Auto);
-/// let memory = Memory { records: &mut [].into_iter(), durable: 0.into(), snapshot: None };
+/// let memory = Memory { records: &mut [].into_iter(), durable: 0.into(), snapshot: None, configuration: None };
 /// let member = Linked::<Raft>::restore(config, Instant::ZERO, memory)?;
 /// assert_eq!(member.links().len(), 2);
 /// # Ok::<(), quorate_core::RestoreError>(())
@@ -262,7 +263,7 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
         Ok(Self {
             name: Name {
                 life: config.life,
-                needed: log.members().len() / 2,
+                needed: log.configuration().voters().len() / 2,
                 budget: config.budget.clone(),
             },
             log,
@@ -325,6 +326,12 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
                 };
                 self.drive(now, order, out);
             }
+            Input::Reconfigure { ticket, change } => {
+                self.drive(now, Input::Reconfigure { ticket, change }, out);
+            }
+            Input::Transfer { ticket, to } => {
+                self.drive(now, Input::Transfer { ticket, to }, out);
+            }
         }
         self.settle(now, out);
     }
@@ -343,8 +350,16 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
         self.log.status()
     }
 
-    fn members(&self) -> Vec<NodeId> {
-        self.log.members()
+    fn configuration(&self) -> &Configuration {
+        self.log.configuration()
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.log.peers()
+    }
+
+    fn lease(&self, now: Instant) -> Option<Position> {
+        self.log.lease(now)
     }
 
     fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {

@@ -6,8 +6,9 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use quorate_core::{
-    At, Batch, Committed, Epoch, Input, Instant, LinkStatus, MalformedSnapshot, Memory, NodeId,
-    Outbox, Output, Position, ReplicatedLog, RestoreError, StateMachine, Status, Timestamp,
+    At, Batch, Committed, Configuration, Epoch, Input, Instant, LinkStatus, MalformedSnapshot,
+    Memory, Outbox, Output, PeerStatus, Position, ReplicatedLog, RestoreError, StateMachine,
+    Status, Timestamp,
 };
 
 use crate::checker::fingerprint;
@@ -60,8 +61,16 @@ impl<L: ReplicatedLog> ReplicatedLog for TappedLog<L> {
         self.log.status()
     }
 
-    fn members(&self) -> Vec<NodeId> {
-        self.log.members()
+    fn configuration(&self) -> &Configuration {
+        self.log.configuration()
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.log.peers()
+    }
+
+    fn lease(&self, now: Instant) -> Option<Position> {
+        self.log.lease(now)
     }
 
     fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {

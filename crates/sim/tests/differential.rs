@@ -5,8 +5,8 @@ mod logs;
 
 use bytes::Bytes;
 use quorate_core::{
-    Batch, Committed, Epoch, Input, Instant, LinkStatus, Memory, NodeId, Outbox, Position,
-    ReplicatedLog, RestoreError, Status,
+    Batch, Committed, Configuration, Epoch, Input, Instant, LinkStatus, Memory, NodeId, Outbox,
+    PeerStatus, Position, ReplicatedLog, RestoreError, Status,
 };
 use quorate_sim::differential::Trial;
 use quorate_sim::{Claim, Cluster, Member, Options, Protocol, Remembered, Rules};
@@ -79,8 +79,16 @@ impl<L: ReplicatedLog> ReplicatedLog for Altering<L> {
         self.log.status()
     }
 
-    fn members(&self) -> Vec<NodeId> {
-        self.log.members()
+    fn configuration(&self) -> &Configuration {
+        self.log.configuration()
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.log.peers()
+    }
+
+    fn lease(&self, now: Instant) -> Option<Position> {
+        self.log.lease(now)
     }
 
     fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {

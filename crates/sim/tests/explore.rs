@@ -7,7 +7,8 @@ mod paxos;
 mod raft;
 
 use quorate_core::{
-    Input, Instant, Memory, NodeId, Outbox, Output, ReplicatedLog, RestoreError, Status,
+    Configuration, Input, Instant, Memory, NodeId, Outbox, Output, ReplicatedLog, RestoreError,
+    Status,
 };
 use quorate_sim::explore::{Bound, Heard, Model, Vote, explore};
 
@@ -91,8 +92,8 @@ impl<L: ReplicatedLog> ReplicatedLog for Hasty<L> {
         self.0.status()
     }
 
-    fn members(&self) -> Vec<NodeId> {
-        self.0.members()
+    fn configuration(&self) -> &Configuration {
+        self.0.configuration()
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
-use super::{Batch, Ends, Label};
+use super::{Batch, Kind, Label};
 
 /// Gathers commands into one [`Batch`]: one copy of each body, one allocation for all.
 #[derive(Debug, Default)]
@@ -63,16 +63,15 @@ impl BatchBuilder {
         let batch = match self.ends.len() {
             0 => return None,
             1 => Batch::one(label, body),
-            count => {
-                let ends = Ends::Many(self.ends.as_slice().into());
-                Batch {
-                    label,
-                    body,
-                    ends,
-                    first: 0,
-                    count: count as u32,
-                }
-            }
+            count => Batch {
+                label,
+                body,
+                ends: Some(self.ends.as_slice().into()),
+                first: 0,
+                count: count as u32,
+                kind: Kind::Commands,
+                hollow: false,
+            },
         };
         self.ends.clear();
         Some(batch)

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Batch, Ends, Label};
+use super::{Batch, Kind, Label};
 
 /// A batch without its body: the label and the length of each command.
 ///
@@ -14,6 +14,7 @@ use super::{Batch, Ends, Label};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hollow {
     pub(super) label: Label,
+    pub(super) kind: Kind,
     /// Empty: a no-op.
     pub(super) lengths: Vec<u32>,
 }
@@ -43,7 +44,8 @@ impl Hollow {
         self.lengths.iter().map(|length| u64::from(*length)).sum()
     }
 
-    /// The batch with this body. None: the body has another length, or is longer than [`Batch::BYTES_MAX`].
+    /// The batch with this body. None: the body has another length, is longer than [`Batch::BYTES_MAX`], or is not what
+    /// the kind of the batch promises.
     pub fn fill(self, mut body: Bytes) -> Option<Batch> {
         let length = usize::try_from(self.bytes()).ok();
         if body.len() > Batch::BYTES_MAX || length != Some(body.len()) {
@@ -53,9 +55,19 @@ impl Hollow {
         batch.attach(&mut body).then_some(batch)
     }
 
-    /// The batch whose body has yet to be attached. None: its body would be longer than any can be.
+    /// The batch whose body has yet to be attached. None: its body would be longer than any can be, or its kind does not
+    /// go with its lengths.
     fn open(self) -> Option<Batch> {
-        let Self { label, mut lengths } = self;
+        let Self {
+            label,
+            kind,
+            mut lengths,
+        } = self;
+        if (kind == Kind::Noop) != lengths.is_empty()
+            || (kind == Kind::Configuration && lengths.len() > 1)
+        {
+            return None;
+        }
         if lengths.is_empty() {
             let noop = Batch::noop(label.time);
             return Some(Batch { label, ..noop });
@@ -69,9 +81,11 @@ impl Hollow {
         Some(Batch {
             label,
             body: Bytes::new(),
-            ends: Ends::Hollow(lengths.into()),
+            ends: Some(lengths.into()),
             first: 0,
             count,
+            kind,
+            hollow: true,
         })
     }
 }
@@ -85,6 +99,6 @@ impl Serialize for Batch {
 impl<'de> Deserialize<'de> for Batch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let batch = Hollow::deserialize(deserializer)?.open();
-        batch.ok_or(serde::de::Error::custom("batch over 4 GiB"))
+        batch.ok_or(serde::de::Error::custom("a batch that nobody builds"))
     }
 }

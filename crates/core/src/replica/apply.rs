@@ -6,8 +6,8 @@ use super::event::{Clock, Effect, Effects};
 use super::image::{Bookkeeping, Image, Restored};
 use super::origins::Admission;
 use crate::{
-    At, Batch, Committed, Epoch, Input, Instant, Label, Position, ReplicatedLog, SnapshotMeta,
-    StateMachine,
+    At, Batch, Committed, Epoch, Input, Instant, Kind, Label, Position, ReplicatedLog,
+    SnapshotMeta, StateMachine,
 };
 use alloc::collections::VecDeque;
 
@@ -97,16 +97,24 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             book.time = time;
             self.state.machine.advance(time);
         }
-        if !run.batch.is_noop() {
-            let end = sequence + run.batch.len();
-            match book.origins.admit(origin, life, sequence, end) {
-                Admission::Fresh => self.apply_commands(run, |_| true, out),
-                Admission::Seen => {}
-                Admission::Mixed => {
-                    let mut origins = core::mem::take(&mut book.origins);
-                    let fresh = |n| origins.admit(origin, life, n, n + 1) == Admission::Fresh;
-                    self.apply_commands(run, fresh, out);
-                    self.state.bookkeeping.origins = origins;
+        match run.batch.kind() {
+            Kind::Noop => {}
+            Kind::Configuration => {
+                let configuration = run.batch.configured();
+                let configuration = configuration.expect("a configuration was checked when read");
+                book.configured = Some((run.first, configuration));
+            }
+            Kind::Commands | Kind::Session => {
+                let end = sequence + run.batch.len();
+                match book.origins.admit(origin, life, sequence, end) {
+                    Admission::Fresh => self.apply_commands(run, |_| true, out),
+                    Admission::Seen => {}
+                    Admission::Mixed => {
+                        let mut origins = core::mem::take(&mut book.origins);
+                        let fresh = |n| origins.admit(origin, life, n, n + 1) == Admission::Fresh;
+                        self.apply_commands(run, fresh, out);
+                        self.state.bookkeeping.origins = origins;
+                    }
                 }
             }
         }

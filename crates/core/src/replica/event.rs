@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::image::Image;
 use crate::{
-    Batch, Carry, Direction, Epoch, Instant, LinkEvent, Mark, Message, NodeId, Position, Rejection,
-    ReplicatedLog, Report, SnapshotMeta, StateMachine, Ticket, Timestamp,
+    Batch, Carry, Configuration, Direction, Epoch, Instant, LinkEvent, Mark, Message, NodeId,
+    Position, Rejection, ReplicatedLog, Report, SnapshotMeta, StateMachine, Ticket, Timestamp,
 };
 
 /// One reading of both clocks.
@@ -155,6 +155,8 @@ pub enum Effect<L: ReplicatedLog, S: StateMachine> {
         /// The oldest mark still needed.
         below: Mark,
     },
+    /// The members are these from now on: whom to have links to.
+    Configured(Configuration),
     /// A link of this member changed: for people and counters, nothing is to be done.
     Link(LinkEvent),
     /// A command of a client here was applied.
@@ -265,6 +267,7 @@ impl<L: ReplicatedLog, S: StateMachine> Debug for Effect<L, S> {
                 )
             }
             Self::Load { snapshot } => write!(f, "Load {}", snapshot.position),
+            Self::Configured(configuration) => write!(f, "Configured {configuration}"),
             Self::Report(report) => write!(f, "{report:?}"),
         }
     }
@@ -314,10 +317,12 @@ impl From<Rejection> for Failure {
             Rejection::NoRoom => Self::NoRoom,
             Rejection::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
             // No log answers a write or a read so; a peer that does has not taken it.
-            Rejection::Unsupported | Rejection::Unfit(_) => Self::NotLeader {
-                leader: None,
-                epoch: Epoch::default(),
-            },
+            Rejection::Unsupported | Rejection::Unfit(_) | Rejection::Change(_) => {
+                Self::NotLeader {
+                    leader: None,
+                    epoch: Epoch::default(),
+                }
+            }
         }
     }
 }

@@ -13,7 +13,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::origins::Origins;
-use crate::{MalformedSnapshot, SnapshotMeta, SnapshotSource, StateMachine, Timestamp};
+use crate::{
+    Configuration, MalformedSnapshot, Position, SnapshotMeta, SnapshotSource, StateMachine,
+    Timestamp,
+};
 
 /// What every replica remembers beside the state machine, replicated as that is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,8 @@ pub(super) struct Bookkeeping {
     pub(super) time: Timestamp,
     /// Which commands of which member were applied.
     pub(super) origins: Origins,
+    /// The last configuration applied, and where it stands in the log.
+    pub(super) configured: Option<(Position, Configuration)>,
 }
 
 /// The stream of a snapshot being taken.
@@ -111,6 +116,12 @@ impl<S: StateMachine> Restored<S> {
     /// The snapshot it was read from.
     pub const fn snapshot(&self) -> Option<SnapshotMeta> {
         self.snapshot
+    }
+
+    /// The last configuration that the snapshot includes, for [`Memory`](crate::Memory).
+    pub fn configuration(&self) -> Option<&Configuration> {
+        let (_, configuration) = self.bookkeeping.configured.as_ref()?;
+        Some(configuration)
     }
 }
 

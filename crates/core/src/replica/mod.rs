@@ -18,6 +18,7 @@ mod between;
 mod config;
 mod event;
 mod image;
+mod orders;
 mod origins;
 mod reads;
 mod snapshots;
@@ -36,13 +37,14 @@ pub use self::event::{
 };
 use self::image::Bookkeeping;
 pub use self::image::{Image, Restored};
+use self::orders::{Order, Orders};
 use self::origins::mix;
 use self::reads::Reads;
 use self::snapshots::{Fetch, Snapshots};
 use self::writes::{Writes, earlier};
 use crate::{
-    Batch, Epoch, Input, Instant, Label, LinkStatus, NodeId, Outbox, Output, Position, Rejection,
-    ReplicatedLog, Report, RoleKind, SnapshotMeta, StateMachine, Status, Ticket,
+    Batch, Change, Epoch, Input, Instant, Label, LinkStatus, NodeId, Outbox, Output, Position,
+    Rejection, ReplicatedLog, Report, RoleKind, SnapshotMeta, StateMachine, Status, Ticket,
 };
 
 /// One member: its share of a log `L`, and the state `S` that the log drives.
@@ -73,8 +75,10 @@ struct Leading {
     room: bool,
     /// When this leader may propose another advance of log time.
     advance: Option<Instant>,
-    /// The operator's request to lead: the log's name for it, and the caller's.
-    promotion: Option<(Ticket, Ticket)>,
+    /// Orders of operators that are not answered yet.
+    orders: Orders,
+    /// The configuration that the driver knows of, by its position; none: it knows of none.
+    told: Option<Position>,
 }
 
 impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
@@ -95,7 +99,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             ticket: Ticket(config.life.0),
             room: true,
             advance: None,
-            promotion: None,
+            orders: Orders::default(),
+            told: None,
         };
         Self {
             writes: Writes::new(&config),
@@ -147,7 +152,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
     }
 
     /// An operator wants this member to lead, see [`Input::Promote`]; the answer is one [`Report::Promoted`] or
-    /// [`Report::NotPromoted`] under `ticket`. One request at a time: a later one takes the answer of an earlier.
+    /// [`Report::Declined`] under `ticket`.
     pub fn promote(
         &mut self,
         clock: Clock,
@@ -155,14 +160,48 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         (round, force): (Option<u64>, bool),
         out: &mut Effects<L, S>,
     ) {
-        let inner = self.next_ticket();
-        self.leading.promotion = Some((inner, ticket));
+        let inner = self.order(ticket, Order::Promote, out);
         let order = Input::Promote {
             ticket: inner,
             round,
             force,
         };
         self.step_log(clock.now, order, out);
+    }
+
+    /// An operator wants other members, see [`Input::Reconfigure`]; the answer is one [`Report::Reconfigured`],
+    /// [`Report::Declined`] or [`Report::Undecided`] under `ticket`. Only the leader takes it.
+    pub fn reconfigure(
+        &mut self,
+        clock: Clock,
+        ticket: Ticket,
+        change: Change,
+        out: &mut Effects<L, S>,
+    ) {
+        let ticket = self.order(ticket, Order::Reconfigure, out);
+        self.step_log(clock.now, Input::Reconfigure { ticket, change }, out);
+    }
+
+    /// An operator wants another member to lead, see [`Input::Transfer`]; the answer is one [`Report::Transferred`] or
+    /// [`Report::Declined`] under `ticket`. Only the leader takes it.
+    pub fn transfer(
+        &mut self,
+        clock: Clock,
+        ticket: Ticket,
+        to: Option<NodeId>,
+        out: &mut Effects<L, S>,
+    ) {
+        let ticket = self.order(ticket, Order::Transfer, out);
+        self.step_log(clock.now, Input::Transfer { ticket, to }, out);
+    }
+
+    /// Takes note of an order; returns the log's name for it.
+    fn order(&mut self, ticket: Ticket, order: Order, out: &mut Effects<L, S>) -> Ticket {
+        let inner = self.next_ticket();
+        if let Some(ticket) = self.leading.orders.take(inner, ticket, order) {
+            out.push(Effect::Report(Report::Undecided { ticket }));
+        }
+        inner
     }
 
     /// Sends off what was submitted since the last call: once a turn, after all of the turn's requests and events.
@@ -256,8 +295,15 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
 
     /// A fingerprint of the replicated state: equal at equal [`Self::applied`] on every member.
     pub fn digest(&self) -> u64 {
-        let Bookkeeping { time, origins } = &self.state.bookkeeping;
-        mix(mix(self.state.machine.digest(), origins.digest()), time.0)
+        let Bookkeeping {
+            time,
+            origins,
+            configured,
+        } = &self.state.bookkeeping;
+        // A configuration is named by its place in the log.
+        let configured = configured.as_ref().map_or(0, |(at, _)| at.get());
+        let machine = mix(self.state.machine.digest(), origins.digest());
+        mix(mix(machine, time.0), configured)
     }
 
     /// The newest snapshot that is durable here.
@@ -312,7 +358,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             }
         }
         self.outbox = outbox;
-        self.on_status();
+        self.on_status(out);
         rejected
     }
 
@@ -335,8 +381,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 self.backlog.runs.push_back(run);
             }
             Output::ReadReady { ticket, at } => self.on_read_answer(now, ticket, Ok(at), out),
-            Output::Reject { ticket, why } => match self.promotion(ticket) {
-                Some(ticket) => out.push(Effect::Report(Report::NotPromoted { ticket, why })),
+            Output::Reject { ticket, why } => match self.leading.orders.answer(ticket) {
+                Some(ticket) => out.push(Effect::Report(Report::Declined { ticket, why })),
                 None => self.on_read_answer(now, ticket, Err(why), out),
             },
             Output::Fetch { from, snapshot } => self.on_fetch(from, snapshot, out),
@@ -350,8 +396,12 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
 
     fn on_report(&mut self, mut report: Report, out: &mut Effects<L, S>) {
         match &mut report {
-            Report::Promoted { ticket, .. } | Report::NotPromoted { ticket, .. } => {
-                let Some(asked) = self.promotion(*ticket) else {
+            Report::Promoted { ticket, .. }
+            | Report::Reconfigured { ticket, .. }
+            | Report::Transferred { ticket, .. }
+            | Report::Declined { ticket, .. }
+            | Report::Undecided { ticket } => {
+                let Some(asked) = self.leading.orders.answer(*ticket) else {
                     return;
                 };
                 *ticket = asked;
@@ -361,19 +411,19 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         out.push(Effect::Report(report));
     }
 
-    /// The caller's name for a request to lead, which is answered herewith.
-    fn promotion(&mut self, ticket: Ticket) -> Option<Ticket> {
-        let promotion = &mut self.leading.promotion;
-        let (_, asked) = promotion.take_if(|(inner, _)| *inner == ticket)?;
-        Some(asked)
-    }
-
-    fn on_status(&mut self) {
+    fn on_status(&mut self, out: &mut Effects<L, S>) {
         let status = self.log.status();
         let before = core::mem::replace(&mut self.leading.status, status);
         if (before.epoch, before.role) != (status.epoch, status.role) {
             self.reads.forget_questions();
             self.leading.advance = None;
+            // The next leader may complete what this one began.
+            let undecided = self.leading.orders.give_up(Order::Reconfigure);
+            out.extend(undecided.map(|ticket| Effect::Report(Report::Undecided { ticket })));
+        }
+        if self.leading.told != Some(status.configured) {
+            self.leading.told = Some(status.configured);
+            out.push(Effect::Configured(self.log.configuration().clone()));
         }
     }
 

@@ -343,7 +343,7 @@ fn a_linearizable_read_waits_until_the_state_is_known_to_be_that_of_the_leaders_
 fn an_operator_hears_of_a_promotion_under_the_name_that_was_given() {
     let mut bench = Bench::new();
     bench.promote(77, None);
-    let refused = Report::NotPromoted {
+    let refused = Report::Declined {
         ticket: Ticket(77),
         why: Rejection::Unsupported,
     };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    At, Batch, BatchBuilder, Carry, Clock, Committed, Effect, Effects, Epoch, Event, Input,
-    Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox, Output, Parcel,
+    At, Batch, BatchBuilder, Carry, Clock, Committed, Configuration, Effect, Effects, Epoch, Event,
+    Input, Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox, Output, Parcel,
     Position, ReadLevel, Record, Rejection, Replica, ReplicaConfig, ReplicatedLog, Report,
     RestoreError, Restored, RoleKind, SnapshotMeta, SnapshotSource, StateMachine, Status, Ticket,
     Timestamp,
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// A log that does what its messages say; a leader of zero is none.
 pub(crate) struct Scripted {
+    configuration: Configuration,
     status: Status,
     refuse: Option<Rejection>,
     compacted: Option<Position>,
@@ -93,8 +94,10 @@ impl ReplicatedLog for Scripted {
             committed: Position::ZERO,
             compacted: Position::ZERO,
             bytes: 0,
+            configured: Position::ZERO,
         };
         Ok(Self {
+            configuration: Configuration::founding(&[NodeId(1), NodeId(2)], &[]),
             status,
             refuse: None,
             compacted: None,
@@ -202,8 +205,8 @@ impl ReplicatedLog for Scripted {
         !self.doubt
     }
 
-    fn members(&self) -> Vec<NodeId> {
-        vec![NodeId(1), NodeId(2)]
+    fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 }
 
@@ -296,6 +299,7 @@ impl Bench {
             records: &mut std::iter::empty(),
             durable: Mark(round),
             snapshot: None,
+            configuration: None,
         };
         let log = Scripted::restore((), Instant::ZERO, memory).unwrap();
         let replica = Replica::new(config, log, Restored::empty(Scroll::default()));

@@ -72,6 +72,7 @@ impl Member {
             records: &mut records,
             durable: self.synced,
             snapshot: newest.map(|(meta, _)| meta),
+            configuration: None,
         };
         self.paxos = Some(Paxos::restore(self.config.clone(), now, memory)?);
         Ok(())

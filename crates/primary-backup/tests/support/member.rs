@@ -125,6 +125,7 @@ impl Member {
             records: &mut records,
             durable: self.synced,
             snapshot: meta,
+            configuration: None,
         };
         self.log = Some(PrimaryBackup::restore(self.config.clone(), now, memory)?);
         Ok(())

@@ -118,6 +118,7 @@ impl Member {
             records: &mut records,
             durable: self.synced,
             snapshot: meta,
+            configuration: None,
         };
         self.raft = Some(Raft::restore(self.config.clone(), now, memory)?);
         Ok(())

@@ -21,8 +21,8 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use quorate_core::{
-    Batch, Committed, Epoch, Input, Instant, Life, Mark, Memory, NodeId, Outbox, Output, Position,
-    Rejection, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status,
+    Batch, Committed, Configuration, Epoch, Input, Instant, Life, Mark, Memory, NodeId, Outbox,
+    Output, Position, Rejection, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status,
 };
 use smallvec::SmallVec;
 
@@ -42,6 +42,7 @@ type Out<L> = Outbox<Learner<L>>;
 /// are for whoever leads: it answers them with who that is.
 pub struct Learner<L> {
     config: LearnerConfig,
+    configuration: Configuration,
     prefix: Prefix,
     disk: Disk,
     heard: Heard,
@@ -327,7 +328,9 @@ impl<L: ReplicatedLog> ReplicatedLog for Learner<L> {
                 let why = self.not_leader();
                 out.push(Output::Reject { ticket, why });
             }
-            Input::Promote { ticket, .. } => {
+            Input::Promote { ticket, .. }
+            | Input::Reconfigure { ticket, .. }
+            | Input::Transfer { ticket, .. } => {
                 let why = Rejection::Unsupported;
                 out.push(Output::Reject { ticket, why });
             }
@@ -358,11 +361,12 @@ impl<L: ReplicatedLog> ReplicatedLog for Learner<L> {
             committed: last,
             compacted: self.prefix.base(),
             bytes: self.prefix.bytes(),
+            configured: Position::ZERO,
         }
     }
 
-    fn members(&self) -> Vec<NodeId> {
-        self.config.voters.clone()
+    fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {

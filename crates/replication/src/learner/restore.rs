@@ -2,7 +2,9 @@
 
 use core::marker::PhantomData;
 
-use quorate_core::{Epoch, Instant, Mark, Memory, Position, ReplicatedLog, RestoreError};
+use quorate_core::{
+    Configuration, Epoch, Instant, Mark, Memory, Position, ReplicatedLog, RestoreError,
+};
 
 use super::prefix::Prefix;
 use super::pulling::Pulling;
@@ -36,6 +38,7 @@ pub(super) fn restore<L: ReplicatedLog>(
         prefix.forget(covered);
     }
     Ok(Learner {
+        configuration: Configuration::founding(&config.voters, &config.learners),
         prefix,
         disk: Disk {
             last: memory.durable,

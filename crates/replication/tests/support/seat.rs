@@ -134,6 +134,7 @@ where
             records: &mut records,
             durable: self.synced,
             snapshot: newest.map(|(meta, _)| meta),
+            configuration: None,
         };
         let log = T::restore((self.config)(self.life), now, memory);
         self.log = Some(log.unwrap_or_else(|error| panic!("{} restarts: {error}", self.id)));

@@ -195,6 +195,7 @@ fn shown(round: u64, committed: u64, digest: u64) -> Shown {
             committed: Position(committed),
             compacted: Position(0),
             bytes: 0,
+            configured: Position::ZERO,
         },
         applied: Position(committed),
         snapshot: Position(0),

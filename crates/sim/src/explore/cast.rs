@@ -219,6 +219,7 @@ impl<'a, M: Model> Cast<'a, M> {
             records: &mut (1..).map(Mark).zip(records.iter().cloned()),
             durable: Mark(records.len() as u64),
             snapshot: None,
+            configuration: None,
         };
         let config = self.model.config(id, &self.ids);
         M::Log::restore(config, now, memory)

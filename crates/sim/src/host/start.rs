@@ -77,6 +77,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
                 .map(|(mark, _, record)| (*mark, record.clone())),
             durable: recovery.last,
             snapshot: restored.snapshot(),
+            configuration: restored.configuration().cloned(),
         };
         let local = self.clock.monotonic(now);
         let log = ReplicatedLog::restore(log(recovery.life), local, memory)

@@ -55,6 +55,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.trace
                     .line(self.now, Some(host), || format!("link {event}"));
             }
+            Effect::Configured(_) => {}
             Effect::Report(report) => self.on_report(host, &report)?,
             Effect::Reply { ticket, at, reply } => {
                 let request = ticket.0 as usize;

@@ -128,8 +128,11 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             .line(self.now, Some(host), || format!("{report:?}"));
         match report {
             Report::Promoted { .. } => self.trace.mark(PROMOTIONS[0]),
-            Report::NotPromoted { why, .. } => self.on_refusal(why),
-            Report::Cut { .. } => {}
+            Report::Declined { why, .. } => self.on_refusal(why),
+            Report::Cut { .. }
+            | Report::Reconfigured { .. }
+            | Report::Transferred { .. }
+            | Report::Undecided { .. } => {}
             Report::Lost { .. } => {
                 let what = format!("member {}: {report:?}", host + 1);
                 return Err(Violation::new("what is chosen is never lost (A1)", what));
@@ -147,6 +150,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 Unfit::Stale { .. } => PROMOTIONS[3],
                 Unfit::NoQuorum => PROMOTIONS[4],
                 Unfit::Diverged => "a promotion was refused: its state is void",
+                Unfit::NoVote(_) | Unfit::Silent(_) => "a transfer was refused",
             });
             if let Unfit::Behind { member, .. } = unfit {
                 named = Some(*member);
