@@ -43,8 +43,9 @@ use self::reads::Reads;
 use self::snapshots::{Fetch, Snapshots};
 use self::writes::{Writes, earlier};
 use crate::{
-    Batch, Change, Epoch, Input, Instant, Label, LinkStatus, NodeId, Outbox, Output, Position,
-    Rejection, ReplicatedLog, Report, RoleKind, SnapshotMeta, StateMachine, Status, Ticket,
+    Batch, Change, Configuration, Epoch, Input, Instant, Label, LinkStatus, NodeId, Outbox, Output,
+    Position, Rejection, ReplicatedLog, Report, RoleKind, SnapshotMeta, StateMachine, Status,
+    Ticket,
 };
 
 /// One member: its share of a log `L`, and the state `S` that the log drives.
@@ -77,8 +78,8 @@ struct Leading {
     advance: Option<Instant>,
     /// Orders of operators that are not answered yet.
     orders: Orders,
-    /// The configuration that the driver knows of, by its position; none: it knows of none.
-    told: Option<Position>,
+    /// The configuration that the driver knows of, by its position.
+    told: Position,
 }
 
 impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
@@ -100,7 +101,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             room: true,
             advance: None,
             orders: Orders::default(),
-            told: None,
+            told: log.status().configured,
         };
         Self {
             writes: Writes::new(&config),
@@ -316,6 +317,11 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         self.leading.status
     }
 
+    /// Who the members are. A change is an [`Effect::Configured`].
+    pub fn configuration(&self) -> &Configuration {
+        self.log.configuration()
+    }
+
     /// The log.
     pub const fn log(&self) -> &L {
         &self.log
@@ -421,8 +427,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             let undecided = self.leading.orders.give_up(Order::Reconfigure);
             out.extend(undecided.map(|ticket| Effect::Report(Report::Undecided { ticket })));
         }
-        if self.leading.told != Some(status.configured) {
-            self.leading.told = Some(status.configured);
+        if self.leading.told != status.configured {
+            self.leading.told = status.configured;
             out.push(Effect::Configured(self.log.configuration().clone()));
         }
     }

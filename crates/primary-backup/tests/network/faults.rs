@@ -224,7 +224,10 @@ impl World {
                 self.totals.forced += u64::from(force.expect("an order is answered once"));
                 self.totals.unknown += u64::from(missing.is_none());
             }
-            Report::NotPromoted { .. } => unreachable!("a log rejects"),
+            Report::Declined { .. }
+            | Report::Reconfigured { .. }
+            | Report::Transferred { .. }
+            | Report::Undecided { .. } => unreachable!("nobody asked for it, and a log rejects"),
             Report::Lost { first, last, .. } => {
                 let state = &self.members[member].state;
                 assert!(last <= state.position, "only what was carried out");

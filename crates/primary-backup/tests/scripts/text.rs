@@ -46,7 +46,10 @@ pub fn report(report: Report) -> String {
             let missing = missing.map_or("unknown".to_owned(), |missing| missing.to_string());
             format!("{ticket}: promoted in e{}, missing {missing}", Named(epoch))
         }
-        Report::NotPromoted { .. } => unreachable!("a log rejects"),
+        Report::Declined { .. }
+        | Report::Reconfigured { .. }
+        | Report::Transferred { .. }
+        | Report::Undecided { .. } => unreachable!("nobody asked for it, and a log rejects"),
         Report::Lost { epoch, first, last } => {
             let first = first.map_or("?".to_owned(), |first| first.to_string());
             format!("{first}..{last} lost in e{}", Named(epoch))
