@@ -13,5 +13,6 @@ pub mod cluster;
 pub mod cores;
 pub mod journal;
 pub mod pair;
-pub mod raw;
 pub mod rounds;
+
+pub use quorate_load::raw;

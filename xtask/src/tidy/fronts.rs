@@ -11,7 +11,7 @@ const PURE: [&str; 5] = [
     "quorate-replication",
 ];
 /// Nobody embeds these.
-const NOT_EMBEDDED: [&str; 2] = ["quorate-benches", "xtask"];
+const NOT_EMBEDDED: [&str; 3] = ["quorate-benches", "quorate-load", "xtask"];
 
 /// Every pure crate that the compiler does not keep pure.
 pub(crate) fn check_pure(workspace: &Workspace) -> Vec<String> {
