@@ -346,8 +346,9 @@ impl Configuration {
             .map(|member| member.id)
     }
 
-    /// Whether it is one that members write: in order, without repetition, somebody votes.
-    pub(crate) fn is_sane(&self) -> bool {
+    /// Whether it is one that members write: in order, without repetition, somebody votes. To be asked of what a peer
+    /// sends outside of a batch.
+    pub fn is_sane(&self) -> bool {
         let ascending = |ids: &mut dyn Iterator<Item = NodeId>| ids.is_sorted_by(|a, b| a < b);
         let leaving = self
             .members

@@ -79,7 +79,8 @@ pub trait ReplicatedLog: Sized {
     fn status(&self) -> Status;
 
     /// Who the members are: the configuration in force, which is the last one in the log for Raft, chosen or not, and the
-    /// last one chosen for Multi-Paxos. Another one only if [`Status::configured`] is another.
+    /// last one chosen for Multi-Paxos. Another one only if [`Status::configured`] is another, or was not
+    /// [`Status::committed`] yet: one that is not chosen may give way to another in its place.
     fn configuration(&self) -> &Configuration;
 
     /// Where the other members are, as their leader sees them; empty: this member does not lead.

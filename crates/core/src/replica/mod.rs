@@ -78,8 +78,8 @@ struct Leading {
     advance: Option<Instant>,
     /// Orders of operators that are not answered yet.
     orders: Orders,
-    /// The configuration that the driver knows of, by its position.
-    told: Position,
+    /// The configuration that the driver knows of.
+    told: Configuration,
 }
 
 impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
@@ -101,7 +101,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             room: true,
             advance: None,
             orders: Orders::default(),
-            told: log.status().configured,
+            told: log.configuration().clone(),
         };
         Self {
             writes: Writes::new(&config),
@@ -427,9 +427,12 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             let undecided = self.leading.orders.give_up(Order::Reconfigure);
             out.extend(undecided.map(|ticket| Effect::Report(Report::Undecided { ticket })));
         }
-        if self.leading.told != status.configured {
-            self.leading.told = status.configured;
-            out.push(Effect::Configured(self.log.configuration().clone()));
+        // One that is not chosen yet may be replaced by another in its place, within one step.
+        let open = before.configured > before.committed;
+        let moved = before.configured != status.configured || open;
+        if moved && self.leading.told != *self.log.configuration() {
+            self.leading.told = self.log.configuration().clone();
+            out.push(Effect::Configured(self.leading.told.clone()));
         }
     }
 

@@ -357,6 +357,17 @@ fn an_operator_hears_of_a_promotion_under_the_name_that_was_given() {
 }
 
 #[test]
+fn a_driver_hears_of_every_configuration_also_of_one_in_the_place_of_another() {
+    let mut bench = Bench::new();
+    bench.order(Order::Configure(3, vec![1, 2, 3]));
+    assert_eq!(bench.seen(), ["Configured 1 2 3"]);
+    bench.order(Order::Configure(3, vec![1, 2, 4]));
+    assert_eq!(bench.seen(), ["Configured 1 2 4"], "3 was not chosen");
+    bench.order(Order::Configure(0, vec![1, 2]));
+    assert_eq!(bench.seen(), ["Configured 1 2"], "rolled back");
+}
+
+#[test]
 fn a_snapshot_that_the_log_wants_is_taken_when_the_state_reaches_it_and_compacts_nothing() {
     let mut bench = Bench::new();
     bench.order(Order::Want(3));

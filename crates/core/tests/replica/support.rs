@@ -40,6 +40,8 @@ pub(crate) enum Order {
     /// Another member needs a snapshot that includes this.
     Want(u64),
     Doubt(bool),
+    /// These voters are in force from this position on, chosen or not.
+    Configure(u64, Vec<u64>),
     /// What the log says: it was asked to propose, or to name a position.
     Proposed(Batch),
     Asked(u64),
@@ -165,6 +167,14 @@ impl ReplicatedLog for Scripted {
                 message: Order::Doubt(doubt),
                 ..
             } => self.doubt = doubt,
+            Input::Receive {
+                message: Order::Configure(at, voters),
+                ..
+            } => {
+                let voters: Vec<_> = voters.into_iter().map(NodeId).collect();
+                self.configuration = Configuration::founding(&voters, &[]);
+                self.status.configured = Position(at);
+            }
             Input::Promote { ticket, round, .. } => match round {
                 None => out.push(Output::Reject {
                     ticket,
