@@ -3,6 +3,7 @@
 mod builder;
 mod hollow;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -32,21 +33,27 @@ pub struct Label {
     pub time: Timestamp,
 }
 
-/// A batch of commands: one allocation of bodies and one table of lengths, shared by every clone.
+/// A batch of commands: bodies and a table of lengths, shared by every clone.
 ///
-/// Cloning and [slicing](Self::slice) cost two reference counts, whatever the batch holds. Every command takes
-/// one [`Position`](crate::Position) of the log. A [no-op](Self::noop) takes one position and holds no command.
+/// A clone or a [slice](Self::slice) is a pointer and a range, and costs one reference count, whatever the batch holds:
+/// batches are moved and cloned at every step of every commit. Every command takes one
+/// [`Position`](crate::Position) of the log. A [no-op](Self::noop) takes one position and holds no command.
 #[derive(Clone)]
 pub struct Batch {
-    label: Label,
-    body: Bytes,
-    /// Where commands end in the body, by the offsets of the batch that was built, for slices too; none: there is one
-    /// command at the most.
-    ends: Option<Arc<[u32]>>,
-    /// The first command of the table that belongs to this slice.
+    whole: Arc<Whole>,
+    /// The first command of the whole that belongs to this slice.
     first: u32,
     /// How many positions this slice takes.
     count: u32,
+}
+
+/// A batch as it was built.
+#[derive(Clone)]
+struct Whole {
+    label: Label,
+    body: Bytes,
+    /// Where commands end in the body; none: there is one command at the most.
+    ends: Option<Box<[u32]>>,
     kind: Kind,
     /// Decoded from a header; the body has yet to be attached.
     hollow: bool,
@@ -77,14 +84,23 @@ impl Batch {
             time,
             ..Label::default()
         };
+        Self::whole(
+            Whole {
+                label,
+                body: Bytes::new(),
+                ends: None,
+                kind: Kind::Noop,
+                hollow: false,
+            },
+            1,
+        )
+    }
+
+    fn whole(whole: Whole, count: u32) -> Self {
         Self {
-            label,
-            body: Bytes::new(),
-            ends: None,
+            whole: Arc::new(whole),
             first: 0,
-            count: 1,
-            kind: Kind::Noop,
-            hollow: false,
+            count,
         }
     }
 
@@ -101,21 +117,21 @@ impl Batch {
     /// If the batch is a no-op, or should become one.
     pub fn of_kind(mut self, kind: Kind) -> Self {
         assert!(
-            self.kind != Kind::Noop && kind != Kind::Noop,
+            !self.is_noop() && kind != Kind::Noop,
             "a no-op holds no command"
         );
-        self.kind = kind;
+        Arc::make_mut(&mut self.whole).kind = kind;
         self
     }
 
     /// What it holds.
-    pub const fn kind(&self) -> Kind {
-        self.kind
+    pub fn kind(&self) -> Kind {
+        self.whole.kind
     }
 
     /// Who the members are behind it, if it says so.
     pub fn configured(&self) -> Option<Configuration> {
-        if self.kind != Kind::Configuration || self.hollow {
+        if self.whole.kind != Kind::Configuration || self.whole.hollow {
             return None;
         }
         let body = self.body();
@@ -132,25 +148,30 @@ impl Batch {
             body.len() <= Self::BYTES_MAX,
             "a batch body is limited to 4 GiB"
         );
-        Self {
-            label,
-            body,
-            ends: None,
-            first: 0,
-            count: 1,
-            kind: Kind::Commands,
-            hollow: false,
-        }
+        Self::whole(
+            Whole {
+                label,
+                body,
+                ends: None,
+                kind: Kind::Commands,
+                hollow: false,
+            },
+            1,
+        )
     }
 
     /// Who proposed the first command of this slice.
-    pub const fn label(&self) -> Label {
-        self.label
+    pub fn label(&self) -> Label {
+        let whole = self.whole.label;
+        Label {
+            sequence: whole.sequence + u64::from(self.first),
+            ..whole
+        }
     }
 
-    /// The same commands stamped with `time`.
+    /// The same commands stamped with `time`. Shares the bodies; all the rest only if nobody else has the batch.
     pub fn stamped(mut self, time: Timestamp) -> Self {
-        self.label.time = time;
+        Arc::make_mut(&mut self.whole).label.time = time;
         self
     }
 
@@ -165,8 +186,8 @@ impl Batch {
     }
 
     /// Whether this is a no-op.
-    pub const fn is_noop(&self) -> bool {
-        matches!(self.kind, Kind::Noop)
+    pub fn is_noop(&self) -> bool {
+        matches!(self.whole.kind, Kind::Noop)
     }
 
     /// Bytes of the commands in this slice.
@@ -183,7 +204,7 @@ impl Batch {
     /// The bodies of this slice, one after the other; shared, not copied.
     pub fn body(&self) -> Bytes {
         let (start, end) = self.span();
-        self.body.slice(start..end)
+        self.whole.body.slice(start..end)
     }
 
     /// The `index`th command of this slice.
@@ -197,17 +218,15 @@ impl Batch {
             self.count
         );
         assert!(!self.is_noop(), "a no-op holds no command");
-        if self.ends.is_none() {
-            return &self.body;
-        }
         let at = self.first + index as u32;
-        &self.body[self.start_of(at)..self.start_of(at + 1)]
+        &self.whole.body[self.whole.start_of(at)..self.whole.start_of(at + 1)]
     }
 
     /// The commands with their sequence numbers, in order. A no-op has none.
     pub fn commands(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let count = if self.is_noop() { 0 } else { self.len() };
-        (0..count).map(|index| (self.label.sequence + index, self.command(index)))
+        let sequence = self.label().sequence;
+        (0..count).map(move |index| (sequence + index, self.command(index)))
     }
 
     /// The positions `from..to` of this batch, counted from its first. Shares everything.
@@ -223,21 +242,21 @@ impl Batch {
         let mut slice = self.clone();
         slice.first += from as u32;
         slice.count = (to - from) as u32;
-        slice.label.sequence += from;
         slice
     }
 
     /// The first command at or past `from` at which a slice that starts at `from` would weigh more than
     /// `weight`; at least one past `from`, so that progress is always possible.
     pub fn fit(&self, from: u64, weight: u64) -> u64 {
-        if self.ends.is_none() {
+        let whole = &self.whole;
+        if whole.ends.is_none() {
             return self.len();
         }
-        let base = self.start_of(self.first + from as u32) as u64;
+        let base = whole.start_of(self.first + from as u32) as u64;
         let (mut low, mut high) = (from + 1, self.len());
         while low < high {
             let middle = low + (high - low).div_ceil(2);
-            let bytes = self.start_of(self.first + middle as u32) as u64 - base;
+            let bytes = whole.start_of(self.first + middle as u32) as u64 - base;
             if bytes + 64 + 4 * (middle - from) <= weight {
                 low = middle;
             } else {
@@ -255,42 +274,35 @@ impl Batch {
             self.lengths().collect()
         };
         Hollow {
-            label: self.label,
-            kind: self.kind,
+            label: self.label(),
+            kind: self.kind(),
             lengths,
         }
     }
 
     /// Whether the body still has to be [attached](Self::attach).
-    pub(crate) const fn is_hollow(&self) -> bool {
-        self.hollow
+    pub(crate) fn is_hollow(&self) -> bool {
+        self.whole.hollow
     }
 
     /// Gives a hollow batch its body: the next bytes of `rest`, which is advanced. False: too short, or not what the
     /// kind of the batch promises.
     pub(crate) fn attach(&mut self, rest: &mut Bytes) -> bool {
-        if !self.hollow {
+        if !self.whole.hollow {
             return true;
         }
-        let ends = self.ends.as_ref();
+        let ends = self.whole.ends.as_ref();
         let length = ends
             .and_then(|ends| ends.last())
             .map_or(0, |end| *end as usize);
         if rest.len() < length {
             return false;
         }
-        self.body = rest.split_to(length);
-        self.hollow = false;
-        self.ends.take_if(|ends| ends.len() == 1);
-        self.kind != Kind::Configuration || self.configured().is_some()
-    }
-
-    fn start_of(&self, index: u32) -> usize {
-        match &self.ends {
-            _ if index == 0 => 0,
-            None => self.body.len(),
-            Some(ends) => ends[index as usize - 1] as usize,
-        }
+        let whole = Arc::make_mut(&mut self.whole);
+        whole.body = rest.split_to(length);
+        whole.hollow = false;
+        whole.ends.take_if(|ends| ends.len() == 1);
+        self.kind() != Kind::Configuration || self.configured().is_some()
     }
 
     fn span(&self) -> (usize, usize) {
@@ -298,23 +310,34 @@ impl Batch {
             return (0, 0);
         }
         (
-            self.start_of(self.first),
-            self.start_of(self.first + self.count),
+            self.whole.start_of(self.first),
+            self.whole.start_of(self.first + self.count),
         )
     }
 
     fn lengths(&self) -> impl Iterator<Item = u32> {
         (0..self.count).map(move |index| {
             let at = self.first + index;
-            (self.start_of(at + 1) - self.start_of(at)) as u32
+            (self.whole.start_of(at + 1) - self.whole.start_of(at)) as u32
         })
+    }
+}
+
+impl Whole {
+    /// Where the command `index` begins in the body; where the last one ends.
+    fn start_of(&self, index: u32) -> usize {
+        match &self.ends {
+            _ if index == 0 => 0,
+            None => self.body.len(),
+            Some(ends) => ends[index as usize - 1] as usize,
+        }
     }
 }
 
 impl PartialEq for Batch {
     fn eq(&self, other: &Self) -> bool {
-        self.label == other.label
-            && self.kind == other.kind
+        self.label() == other.label()
+            && self.kind() == other.kind()
             && self.count == other.count
             && self.lengths().eq(other.lengths())
             && self.body() == other.body()
@@ -325,7 +348,7 @@ impl Eq for Batch {}
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
+        match self.kind() {
             Kind::Noop => return f.write_str("noop"),
             Kind::Configuration => {
                 return match self.configured() {
@@ -341,7 +364,7 @@ impl fmt::Debug for Batch {
             life,
             sequence,
             ..
-        } = self.label;
+        } = self.label();
         write!(
             f,
             "{origin}.{life}#{sequence}+{} ({} B)",

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
-use super::{Batch, Kind, Label};
+use super::{Batch, Kind, Label, Whole};
 
 /// Gathers commands into one [`Batch`]: one copy of each body, one allocation for all.
 #[derive(Debug, Default)]
@@ -63,15 +63,16 @@ impl BatchBuilder {
         let batch = match self.ends.len() {
             0 => return None,
             1 => Batch::one(label, body),
-            count => Batch {
-                label,
-                body,
-                ends: Some(self.ends.as_slice().into()),
-                first: 0,
-                count: count as u32,
-                kind: Kind::Commands,
-                hollow: false,
-            },
+            count => Batch::whole(
+                Whole {
+                    label,
+                    body,
+                    ends: Some(self.ends.as_slice().into()),
+                    kind: Kind::Commands,
+                    hollow: false,
+                },
+                count as u32,
+            ),
         };
         self.ends.clear();
         Some(batch)

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Batch, Kind, Label};
+use super::{Batch, Kind, Label, Whole};
 
 /// A batch without its body: the label and the length of each command.
 ///
@@ -69,8 +69,16 @@ impl Hollow {
             return None;
         }
         if lengths.is_empty() {
-            let noop = Batch::noop(label.time);
-            return Some(Batch { label, ..noop });
+            return Some(Batch::whole(
+                Whole {
+                    label,
+                    body: Bytes::new(),
+                    ends: None,
+                    kind,
+                    hollow: false,
+                },
+                1,
+            ));
         }
         let mut end = 0u32;
         for length in &mut lengths {
@@ -78,15 +86,16 @@ impl Hollow {
             *length = end;
         }
         let count = lengths.len() as u32;
-        Some(Batch {
-            label,
-            body: Bytes::new(),
-            ends: Some(lengths.into()),
-            first: 0,
+        Some(Batch::whole(
+            Whole {
+                label,
+                body: Bytes::new(),
+                ends: Some(lengths.into()),
+                kind,
+                hollow: true,
+            },
             count,
-            kind,
-            hollow: true,
-        })
+        ))
     }
 }
 
