@@ -254,7 +254,7 @@ impl Configuration {
                     ..new.clone()
                 });
             }
-            Change::Promote(id) => self.find_learner(&mut members, *id)?.become_voter(),
+            Change::Promote(id) => find_learner(&mut members, *id)?.become_voter(),
             Change::Demote(id) => {
                 let member = find(&mut members, *id)?;
                 if member.standing != Standing::Voter {
@@ -268,26 +268,13 @@ impl Configuration {
             }
             Change::Replace { old, new } => {
                 find(&mut members, *old)?;
-                self.find_learner(&mut members, *new)?.become_voter();
+                find_learner(&mut members, *new)?.become_voter();
                 members.retain(|member| member.id != *old);
             }
             Change::Prefer(id, priority) => find(&mut members, *id)?.priority = *priority,
             Change::Set(all) => members.clone_from(all),
         }
         self.checked(Self::of(members))
-    }
-
-    fn find_learner<'a>(
-        &self,
-        members: &'a mut [Member],
-        id: NodeId,
-    ) -> Result<&'a mut Member, ChangeError> {
-        let member = find(members, id)?;
-        if member.standing == Standing::Learner {
-            Ok(member)
-        } else {
-            Err(ChangeError::NotLearner(id))
-        }
     }
 
     fn checked(&self, next: Self) -> Result<Self, ChangeError> {
@@ -372,6 +359,15 @@ impl Member {
     const fn become_voter(&mut self) {
         self.standing = Standing::Voter;
         self.wish = None;
+    }
+}
+
+fn find_learner(members: &mut [Member], id: NodeId) -> Result<&mut Member, ChangeError> {
+    let member = find(members, id)?;
+    if member.standing == Standing::Learner {
+        Ok(member)
+    } else {
+        Err(ChangeError::NotLearner(id))
     }
 }
 
