@@ -35,6 +35,8 @@ pub struct Open {
     pub begin: Instant,
     /// For how long requests start.
     pub length: Duration,
+    /// So long after the last start; what no client has had time for by then is given up and counts as refused.
+    pub drain: Duration,
     /// What was refused is asked again for so long.
     pub insist: Duration,
 }
@@ -113,8 +115,10 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// What was measured of those meant to start from `warm` on, over the rest of the load's `length`.
+    /// What was measured of those meant to start from `warm` on, until the last of them had ended, `length` at least.
     pub fn measured(&self, warm: Duration, length: Duration) -> Measured {
+        let last = self.ends.iter().map(|end| end.ended).max();
+        let length = length.max(last.unwrap_or_default());
         let mut measured = Measured {
             seconds: length.saturating_sub(warm).as_secs_f64(),
             ..Measured::default()
@@ -228,10 +232,13 @@ impl Hall {
     async fn serve<T: Target>(self: Rc<Self>, mut seat: Seat<T>) {
         while let Some(op) = self.next().await {
             let began = self.now();
+            if began > self.plan.length + self.plan.drain {
+                self.note(op, op.key, Ending::Refused);
+                continue;
+            }
             let (key, since) = self.key(op, began);
             let deadline = Instant::now() + self.plan.insist;
             let settled = seat.carry_out(op, key, deadline).await;
-            let ended = self.now();
             let ending = match settled {
                 Settled::Written => Ending::Written,
                 Settled::Read(false) => Ending::Read(since),
@@ -239,18 +246,24 @@ impl Hall {
                 Settled::Refused => Ending::Refused,
                 Settled::Unknown => Ending::Unknown,
             };
-            if ending == Ending::Written && self.keys == Keys::Fresh {
-                self.acknowledged.borrow_mut().push((key, ended));
-            }
-            self.ends.borrow_mut().push(End {
-                number: op.number,
-                write: op.write,
-                intended: self.plan.intended(op.number),
-                ended,
-                ending,
-                looked_for: key,
-            });
+            self.note(op, key, ending);
         }
+    }
+
+    /// It has ended now.
+    fn note(&self, op: Op, key: u64, ending: Ending) {
+        let ended = self.now();
+        if ending == Ending::Written && self.keys == Keys::Fresh {
+            self.acknowledged.borrow_mut().push((key, ended));
+        }
+        self.ends.borrow_mut().push(End {
+            number: op.number,
+            write: op.write,
+            intended: self.plan.intended(op.number),
+            ended,
+            ending,
+            looked_for: key,
+        });
     }
 
     /// Which key a request is about, and how long a write of it has been acknowledged. A read among fresh keys looks for

@@ -142,6 +142,7 @@ fn run_open(target: Resp, clients: usize, length: Duration, workload: &Workload)
         rate: 500,
         begin: Instant::now() + Duration::from_millis(50),
         length,
+        drain: Duration::from_secs(10),
         insist: Duration::from_secs(1),
     };
     let opened = in_this_thread(open(target, &plan, workload))
@@ -224,6 +225,7 @@ fn a_member_that_is_gone_is_left_for_another() {
         rate: 100,
         begin: Instant::now(),
         length: Duration::from_millis(100),
+        drain: Duration::ZERO,
         insist: Duration::ZERO,
     };
     let outcome = in_this_thread(open(target.clone(), &refused, &workload)).unwrap();
@@ -259,6 +261,31 @@ fn a_read_that_misses_what_was_acknowledged_is_stale_by_that_age() {
             assert_eq!(worst, None);
         }
     }
+}
+
+#[test]
+fn what_a_server_has_no_time_for_is_given_up_in_the_end() {
+    let stall = Some((Duration::ZERO, Duration::from_millis(700)));
+    let whims = Whims {
+        stall,
+        ..Whims::default()
+    };
+    let plan = Open {
+        clients: 1,
+        through: None,
+        rate: 100,
+        begin: Instant::now(),
+        length: Duration::from_millis(300),
+        drain: Duration::from_millis(100),
+        insist: Duration::ZERO,
+    };
+    let target = resp(vec![server(whims)]);
+    let opened = in_this_thread(open(target, &plan, &workload(Keys::Fresh, 0)))
+        .unwrap()
+        .unwrap();
+    let endings: Vec<_> = opened.ends.iter().map(|end| end.ending).collect();
+    assert_eq!((endings.len(), endings[0]), (30, Ending::Written));
+    assert!(endings[1..].iter().all(|ending| *ending == Ending::Refused));
 }
 
 #[test]
