@@ -1,12 +1,15 @@
 //! The listening side: let in who belongs here, in bounded time and number.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::doorkeeper::Denial;
 use crate::error::{HandshakeError, LinkError, Refusal};
 use crate::events::Event;
 use crate::frame::Lane;
@@ -87,10 +90,22 @@ impl Lobby {
 
 /// One that was let in.
 struct Guest {
-    peer: Arc<Peer>,
+    visit: Visit,
     hello: Hello,
     version: u8,
     seat: Admission,
+}
+
+/// One that calls, from when it is known who it is. A stranger is forgotten when its last visit ends, however that is.
+struct Visit {
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.shared.on_left(&self.peer);
+    }
 }
 
 async fn on_connection(shared: Arc<Shared>, mut wire: Wire, ticket: Ticket) {
@@ -114,15 +129,27 @@ async fn on_connection(shared: Arc<Shared>, mut wire: Wire, ticket: Ticket) {
 
 /// The handshake, up to the welcome. The seat is taken before the welcome is said, so that whoever was told
 /// "welcome" is the one in use, and all before it are gone.
-async fn receive(shared: &Shared, wire: &mut Wire) -> Result<Guest, HandshakeError> {
+async fn receive(shared: &Arc<Shared>, wire: &mut Wire) -> Result<Guest, HandshakeError> {
     let config = &shared.config;
+    let remote = wire.remote.clone();
     let mut stream = wire.joined();
-    let (hello, version) = listen(&mut stream, config).await?;
-    let Some(peer) = shared.peer(hello.from) else {
-        refuse(&mut stream, &hello, config, Refusal::UnknownMember).await?;
-        return Err(HandshakeError::UnknownMember(hello.from));
+    let (hello, version, address) = listen(&mut stream, config).await?;
+    let visit = match shared.peer_or_stranger(hello.from, &reachable(address, &remote)) {
+        Ok(peer) => Visit {
+            shared: Arc::clone(shared),
+            peer,
+        },
+        Err(error) => {
+            refuse(&mut stream, &hello, config, Refusal::UnknownMember).await?;
+            return Err(error);
+        }
     };
-    let admitted = lock(&peer.seats).admit(&hello, &peer.gone);
+    if let Err(denial) = admit(shared, &hello).await {
+        let (refusal, error) = HandshakeError::denied(hello.incarnation, denial);
+        refuse(&mut stream, &hello, config, refusal).await?;
+        return Err(error);
+    }
+    let admitted = lock(&visit.peer.seats).admit(&hello, &visit.peer.gone);
     let seat = match admitted {
         Ok(seat) => seat,
         Err((refusal, error)) => {
@@ -138,21 +165,44 @@ async fn receive(shared: &Shared, wire: &mut Wire) -> Result<Guest, HandshakeErr
     }
     welcome(&mut stream, &hello, config, version).await?;
     Ok(Guest {
-        peer,
+        visit,
         hello,
         version,
         seat,
     })
 }
 
+/// Asks whether that member may come in with that disk; whoever says yes has written it down.
+async fn admit(shared: &Arc<Shared>, hello: &Hello) -> Result<(), Denial> {
+    let doorkeeper = Arc::clone(&shared.doorkeeper);
+    let (from, incarnation) = (hello.from, hello.incarnation);
+    let asked = spawn_blocking(move || doorkeeper.admit(from, incarnation));
+    // It panicked, or the runtime is ending: then nothing was written down.
+    asked.await.unwrap_or(Err(Denial::Unable))
+}
+
+/// Where a member is that says it listens at `address` and calls from `remote`: one that listens everywhere can be
+/// reached where it calls from.
+fn reachable(address: String, remote: &str) -> String {
+    match (address.parse(), remote.parse::<SocketAddr>()) {
+        (Ok(SocketAddr::V4(told)), Ok(remote)) if told.ip().is_unspecified() => {
+            SocketAddr::new(remote.ip(), told.port()).to_string()
+        }
+        (Ok(SocketAddr::V6(told)), Ok(remote)) if told.ip().is_unspecified() => {
+            SocketAddr::new(remote.ip(), told.port()).to_string()
+        }
+        _ => address,
+    }
+}
+
 async fn serve(shared: Arc<Shared>, wire: Wire, guest: Guest) {
     let Guest {
-        peer,
+        visit,
         hello,
         version,
         seat,
     } = guest;
-    let lane = hello.lane;
+    let (lane, peer) = (hello.lane, Arc::clone(&visit.peer));
     shared.events.count(Event::Welcomed);
     tracing::info!(peer = %peer.id, %lane, life = %hello.life, "welcomed");
     for lane in Lane::ALL {
@@ -173,6 +223,7 @@ async fn serve(shared: Arc<Shared>, wire: Wire, guest: Guest) {
     // Only now may the seat be taken by another: nothing more is delivered from here.
     drop((reader, seat));
     peer.lane(lane).incoming.on_lost(connect, &error);
+    drop(visit);
     shared
         .events
         .on_end(&format_args!("from {} {lane}", peer.id), &error);

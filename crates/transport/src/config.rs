@@ -14,6 +14,9 @@ pub const VERSIONS: Versions = Versions {
     newest: 1,
 };
 
+/// Bytes of an address in a hello at most.
+pub(crate) const ADDRESS_MAX: usize = 256;
+
 /// Everything that a transport needs to know. [`Config::new`] fills in defaults that fit a cluster in one
 /// region; [`Config::check`] says what is absurd.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct Config {
     /// Where to listen: `host:port`, or a name in a [`MemoryNetwork`](crate::MemoryNetwork). Port 0 takes a
     /// free one.
     pub listen: String,
+    /// Where others reach this member, as it tells those who do not know it: `host:port`. Empty: where it listens.
+    pub advertise: String,
     /// The other members by name, `host:port` each, resolved at every dial. This member may be among them
     /// and is passed over.
     pub peers: BTreeMap<NodeId, String>,
@@ -42,6 +47,9 @@ pub struct Config {
     pub timing: Timing,
     /// Accepted connections that have not yet said who they are; one more pushes out the oldest.
     pub handshakes_max: usize,
+    /// Members of this cluster that are let in although they are not among the peers, at once: a member that is behind
+    /// does not know yet who came after it. They are dialled where they say they are, and forgotten when they go.
+    pub strangers_max: usize,
     /// Seeds the jitter of reconnects and the dice of faults.
     pub seed: u64,
 }
@@ -55,12 +63,14 @@ impl Config {
             incarnation: Incarnation(1),
             life: Life(1),
             listen: listen.into(),
+            advertise: String::new(),
             peers: BTreeMap::new(),
             versions: VERSIONS,
             control: LaneLimits::CONTROL,
             bulk: LaneLimits::BULK,
             timing: Timing::default(),
             handshakes_max: 64,
+            strangers_max: 0,
             seed: node.get(),
         }
     }
@@ -84,6 +94,9 @@ impl Config {
         }
         if self.handshakes_max == 0 {
             return Err(ConfigError::NoHandshakes);
+        }
+        if self.advertise.len() > ADDRESS_MAX {
+            return Err(ConfigError::Advertise);
         }
         Ok(())
     }
@@ -239,6 +252,9 @@ pub enum ConfigError {
     /// A range that this code does not speak.
     #[error("wire versions {}..={} are not within {}..={}", .0.oldest, .0.newest, VERSIONS.oldest, VERSIONS.newest)]
     Versions(Versions),
+    /// An address that no hello can carry.
+    #[error("advertise has more than {ADDRESS_MAX} bytes")]
+    Advertise,
     /// Nobody could ever connect.
     #[error("handshakes_max must not be zero")]
     NoHandshakes,

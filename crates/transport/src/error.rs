@@ -7,6 +7,7 @@ use quorate_core::{ClusterId, Incarnation, Life, NodeId};
 
 use crate::codec::{DecodeError, FrameError};
 use crate::config::{ConfigError, Versions};
+use crate::doorkeeper::Denial;
 
 /// Why a transport could not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,9 @@ pub enum HandshakeError {
     /// There is no such lane.
     #[error("no such lane: {0}")]
     Lane(u8),
+    /// An address that is too long or no text.
+    #[error("no such address")]
+    Address,
     /// The answer is to another question.
     #[error("answer to another hello")]
     Answer,
@@ -79,7 +83,7 @@ pub enum HandshakeError {
         /// Who is there.
         found: NodeId,
     },
-    /// A member that is not among the peers.
+    /// A member that is not among the peers, and there is no room for strangers.
     #[error("{0} is not a peer")]
     UnknownMember(NodeId),
     /// No wire version in common.
@@ -110,6 +114,17 @@ pub enum HandshakeError {
         /// The incarnation known for this life.
         known: Incarnation,
     },
+    /// The member was met with another disk: what this one does not remember it may have promised.
+    #[error("comes with disk {theirs}, but was met with disk {known}")]
+    OtherDisk {
+        /// The incarnation that called or answered.
+        theirs: Incarnation,
+        /// The incarnation that it was met with.
+        known: Incarnation,
+    },
+    /// The disk of the other side cannot be remembered.
+    #[error("its disk cannot be remembered")]
+    Unable,
     /// It took longer than `handshake_timeout`.
     #[error("not finished in time")]
     Timeout,
@@ -122,6 +137,16 @@ pub enum HandshakeError {
     /// The socket failed or was closed.
     #[error("{0}")]
     Io(io::ErrorKind),
+}
+
+impl HandshakeError {
+    /// Why a member with disk `theirs` is turned away, and what it is told.
+    pub(crate) const fn denied(theirs: Incarnation, denial: Denial) -> (Refusal, Self) {
+        match denial {
+            Denial::OtherDisk { known } => (Refusal::OtherDisk, Self::OtherDisk { theirs, known }),
+            Denial::Unable => (Refusal::Unable, Self::Unable),
+        }
+    }
 }
 
 impl From<io::Error> for HandshakeError {
@@ -150,6 +175,10 @@ pub enum Refusal {
     Overtaken = 7,
     /// See [`HandshakeError::Twin`].
     Twin = 8,
+    /// See [`HandshakeError::OtherDisk`].
+    OtherDisk = 9,
+    /// See [`HandshakeError::Unable`].
+    Unable = 10,
     /// A reason that this version does not know.
     Other = 255,
 }
@@ -165,6 +194,8 @@ impl Refusal {
             6 => Self::PastLife,
             7 => Self::Overtaken,
             8 => Self::Twin,
+            9 => Self::OtherDisk,
+            10 => Self::Unable,
             _ => Self::Other,
         }
     }

@@ -26,6 +26,8 @@ pub enum Event {
     WrongCluster,
     /// A handshake with another member than wanted, with one that is no peer, with itself, or with a twin.
     WrongMember,
+    /// A handshake with a member that was met with another disk.
+    OtherDisk,
     /// A handshake without a wire version in common.
     WrongVersion,
     /// A handshake of a life that is over, or of a connection older than the one in use.
@@ -34,7 +36,7 @@ pub enum Event {
     SlowHandshake,
     /// A connection pushed out by newer ones before it said who it was.
     Crowded,
-    /// The other side refused the handshake.
+    /// The other side refused the handshake, or this one could not take note of it.
     Refused,
     /// Bytes that are not a frame, or a frame that may not be here.
     BadFrame,
@@ -52,7 +54,7 @@ pub enum Event {
 
 impl Event {
     /// All kinds.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Connected,
         Self::Welcomed,
         Self::DialFailed,
@@ -60,6 +62,7 @@ impl Event {
         Self::BadHandshake,
         Self::WrongCluster,
         Self::WrongMember,
+        Self::OtherDisk,
         Self::WrongVersion,
         Self::PastLife,
         Self::SlowHandshake,
@@ -92,6 +95,7 @@ impl Event {
             HandshakeError::NotQuorate
             | HandshakeError::Checksum
             | HandshakeError::Lane(_)
+            | HandshakeError::Address
             | HandshakeError::Answer
             | HandshakeError::Io(_) => Self::BadHandshake,
             HandshakeError::WrongCluster { .. } => Self::WrongCluster,
@@ -99,11 +103,12 @@ impl Event {
             | HandshakeError::UnknownMember(_)
             | HandshakeError::Myself
             | HandshakeError::Twin { .. } => Self::WrongMember,
+            HandshakeError::OtherDisk { .. } => Self::OtherDisk,
             HandshakeError::Version { .. } => Self::WrongVersion,
             HandshakeError::PastLife { .. } | HandshakeError::Overtaken => Self::PastLife,
             HandshakeError::Timeout => Self::SlowHandshake,
             HandshakeError::Crowded => Self::Crowded,
-            HandshakeError::Refused(_) => Self::Refused,
+            HandshakeError::Refused(_) | HandshakeError::Unable => Self::Refused,
         }
     }
 }

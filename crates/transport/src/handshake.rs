@@ -1,4 +1,5 @@
-//! Who is there? Sixty-eight bytes each way before the first frame, all numbers little-endian.
+//! Who is there? Sixty-eight bytes each way before the first frame, all numbers little-endian; behind those of the
+//! dialling side stands where it can be reached.
 //!
 //! ```text
 //!   0  mark      8   "QUORATE>" from the dialling side, "QUORATE<" in answer
@@ -12,14 +13,16 @@
 //!  36  incarnation 8 of the member that speaks
 //!  44  life      8   of the member that speaks
 //!  52  dial      8   counts the dials of this life and lane; the answer repeats it
-//!  60  zero      4
+//!  60  address   2   in a hello the length of the address behind it, at most 256; in the answer 0
+//!  62  zero      2
 //!  64  crc32c    4   of the 64 bytes before it
+//!  68  address       `host:port`, as long as said, and the crc32c of it; nothing if the length is 0
 //! ```
 
 use quorate_core::{ClusterId, Incarnation, Life, NodeId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::config::{Config, Versions};
+use crate::config::{ADDRESS_MAX, Config, Versions};
 use crate::error::{HandshakeError, Refusal};
 use crate::frame::Lane;
 
@@ -40,6 +43,8 @@ pub(crate) struct Hello {
     pub(crate) incarnation: Incarnation,
     pub(crate) life: Life,
     pub(crate) dial: u64,
+    /// Bytes of the address that follows.
+    pub(crate) address: u16,
 }
 
 impl Hello {
@@ -53,6 +58,7 @@ impl Hello {
             incarnation: config.incarnation,
             life: config.life,
             dial,
+            address: 0,
         }
     }
 
@@ -89,6 +95,7 @@ impl Hello {
         for (slot, number) in bytes[12..60].chunks_exact_mut(8).zip(numbers) {
             slot.copy_from_slice(&number.to_le_bytes());
         }
+        bytes[60..62].copy_from_slice(&self.address.to_le_bytes());
         let checksum = crc32c::crc32c(&bytes[..64]);
         bytes[64..].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -121,21 +128,24 @@ impl Hello {
             incarnation: Incarnation(number(3)),
             life: Life(number(4)),
             dial: number(5),
+            address: u16::from_le_bytes([bytes[60], bytes[61]]),
         };
         Ok((hello, bytes[11]))
     }
 }
 
-/// Says `hello` and waits for the answer; returns the agreed version and who answered.
+/// Says `hello`, and that this member can be reached at `address`, and waits for the answer; returns the agreed version
+/// and who answered.
 pub(crate) async fn greet<S>(
     stream: &mut S,
     hello: &Hello,
+    address: &str,
     config: &Config,
 ) -> Result<(u8, Hello), HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    stream.write_all(&hello.to_bytes(MARK_HELLO, 0)).await?;
+    stream.write_all(&introduction(hello, address)).await?;
     let (answer, verdict) = hear(stream, MARK_ANSWER).await?;
     if verdict != 0 {
         return Err(HandshakeError::Refused(Refusal::from_byte(verdict)));
@@ -161,18 +171,38 @@ where
     Ok((version, answer))
 }
 
-/// Waits for a hello of this cluster, meant for this member; returns it with the agreed version. One that is
-/// refused is told why before the error is returned.
+/// A hello and the address behind it.
+fn introduction(hello: &Hello, address: &str) -> Vec<u8> {
+    let address = if address.len() > ADDRESS_MAX {
+        ""
+    } else {
+        address
+    };
+    let hello = Hello {
+        address: address.len() as u16,
+        ..*hello
+    };
+    let mut bytes = hello.to_bytes(MARK_HELLO, 0).to_vec();
+    if !address.is_empty() {
+        bytes.extend(address.as_bytes());
+        bytes.extend(crc32c::crc32c(address.as_bytes()).to_le_bytes());
+    }
+    bytes
+}
+
+/// Waits for a hello of this cluster, meant for this member; returns it with the agreed version and the address where
+/// the other side can be reached. One that is refused is told why before the error is returned.
 pub(crate) async fn listen<S>(
     stream: &mut S,
     config: &Config,
-) -> Result<(Hello, u8), HandshakeError>
+) -> Result<(Hello, u8, String), HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (hello, _) = hear(stream, MARK_HELLO).await?;
+    let address = hear_address(stream, hello.address).await?;
     match judge(&hello, config) {
-        Ok(version) => Ok((hello, version)),
+        Ok(version) => Ok((hello, version, address)),
         Err((refusal, error)) => {
             refuse(stream, &hello, config, refusal).await?;
             Err(error)
@@ -238,4 +268,28 @@ async fn hear<S: AsyncRead + Unpin>(
     let mut bytes = [0; HELLO_BYTES];
     stream.read_exact(&mut bytes).await?;
     Hello::from_bytes(&bytes, mark)
+}
+
+/// The address behind a hello: text of printable characters, so that it may stand in a log.
+async fn hear_address<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    length: u16,
+) -> Result<String, HandshakeError> {
+    let length = usize::from(length);
+    if length == 0 {
+        return Ok(String::new());
+    }
+    if length > ADDRESS_MAX {
+        return Err(HandshakeError::Address);
+    }
+    let mut bytes = vec![0; length + 4];
+    stream.read_exact(&mut bytes).await?;
+    let (address, checksum) = bytes.split_at(length);
+    if checksum != crc32c::crc32c(address).to_le_bytes() {
+        return Err(HandshakeError::Checksum);
+    }
+    if !address.iter().all(u8::is_ascii_graphic) {
+        return Err(HandshakeError::Address);
+    }
+    String::from_utf8(bytes[..length].to_vec()).map_err(|_| HandshakeError::Address)
 }

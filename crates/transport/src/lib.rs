@@ -51,6 +51,8 @@
 //! * **No copies of large bodies.** They are slices of a vectored write on the way out, and slices of the
 //!   read buffer on the way in. Small pieces are gathered, many frames to a system call.
 //! * **No hop when idle.** [`Transport::send`] writes a small frame itself when the lane rests.
+//! * **Disks.** A peer that comes back without its disk is another one, if a [`Doorkeeper`] remembers who had which.
+//! * **Strangers** of the same cluster are let in, in a bounded number, where [`Config::strangers_max`] says so.
 //! * **Lives.** A restarted peer takes the place of its former self, and no frame of the former is delivered
 //!   after that ([`Received::life`]).
 //! * **Faults** ([`Faults`]) and a network in memory ([`MemoryNetwork`]) for tests and demos, over the same code.
@@ -64,6 +66,7 @@
 mod accept;
 mod codec;
 mod config;
+mod doorkeeper;
 mod error;
 mod events;
 mod faults;
@@ -87,6 +90,7 @@ mod wire;
 
 pub use codec::{Arrived, DecodeError, FrameDecoder, FrameError, HEADER_BYTES};
 pub use config::{Config, ConfigError, LaneLimits, Timing, VERSIONS, Versions};
+pub use doorkeeper::{Denial, Doorkeeper};
 pub use error::{BindError, HandshakeError, LinkError, Refusal, SendError};
 pub use events::Event;
 pub use faults::{Direction, Fault, Faults};

@@ -14,7 +14,7 @@ use tokio_util::codec::Decoder;
 
 use crate::codec::{Arrived, FrameDecoder};
 use crate::config::Timing;
-use crate::error::{HandshakeError, LinkError};
+use crate::error::{HandshakeError, LinkError, Refusal};
 use crate::events::Event;
 use crate::faults::Direction;
 use crate::frame::Lane;
@@ -34,6 +34,13 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>, lane: Lane, dice:
     let mut address = peer.address.subscribe();
     while !shared.stopping.is_cancelled() {
         let begun = Instant::now();
+        if address.borrow_and_update().is_empty() {
+            tokio::select! {
+                () = peer.gone.cancelled() => break,
+                () = shared.stopping.cancelled() => break,
+                _ = address.changed() => continue,
+            }
+        }
         tokio::select! {
             biased;
             () = peer.gone.cancelled() => break,
@@ -137,9 +144,20 @@ async fn establish(
     let mut stream = wire.joined();
     let greeting = timeout(
         timing.handshake_timeout,
-        greet(&mut stream, &hello, &shared.config),
+        greet(
+            &mut stream,
+            &hello,
+            &shared.config.advertise,
+            &shared.config,
+        ),
     );
-    let (version, answer) = greeting.await.map_err(|_| HandshakeError::Timeout)??;
+    let greeted = greeting.await.map_err(|_| HandshakeError::Timeout)?;
+    if let Err(HandshakeError::Refused(Refusal::OtherDisk)) = greeted {
+        shared.doorkeeper.on_disowned(peer.id);
+    }
+    let (version, answer) = greeted?;
+    let recognised = shared.doorkeeper.recognise(peer.id, answer.incarnation);
+    recognised.map_err(|denial| HandshakeError::denied(answer.incarnation, denial).1)?;
     Ok((wire, version, answer))
 }
 

@@ -8,6 +8,7 @@ use tokio::io::{duplex, split};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
+use crate::doorkeeper::Open;
 use crate::error::BindError;
 use crate::incoming::Incoming;
 use crate::sink::Sink;
@@ -49,7 +50,8 @@ impl MemoryNetwork {
         config: Config,
         sink: Arc<dyn Sink>,
     ) -> Result<Transport, BindError> {
-        Transport::start(config, Network::Memory(self.clone()), sink).await
+        let guarded = (sink, Arc::new(Open) as _);
+        Transport::start(config, Network::Memory(self.clone()), guarded).await
     }
 
     pub(crate) fn listen(&self, name: &str) -> io::Result<mpsc::Receiver<Wire>> {

@@ -1,6 +1,6 @@
 //! Another member, as this one sees it: its address, two lanes out, two lanes in.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +19,12 @@ use crate::sync::lock;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: NodeId,
+    /// Where it is dialled; empty: nobody knows, and it is not.
     pub(crate) address: watch::Sender<String>,
+    /// It was let in by its hello alone, and is forgotten when it goes.
+    pub(crate) stranger: AtomicBool,
+    /// Nobody but the peer itself says where it is.
+    pub(crate) tells_address: AtomicBool,
     /// Cancelled when the peer is removed, or everything ends.
     pub(crate) gone: CancellationToken,
     pub(crate) seats: Arc<Mutex<Seats>>,
@@ -60,10 +65,11 @@ impl Peer {
             dials: AtomicU64::new(0),
             received: Received::default(),
         });
-        let address = watch::Sender::new(address);
         Self {
             id,
-            address,
+            stranger: AtomicBool::new(false),
+            tells_address: AtomicBool::new(address.is_empty()),
+            address: watch::Sender::new(address),
             gone,
             seats,
             lanes,
@@ -74,6 +80,41 @@ impl Peer {
         &self.lanes[lane.index()]
     }
 
+    /// Another address, which takes effect at once. An empty one leaves it to the peer to say.
+    pub(crate) fn set_address(&self, address: String) {
+        self.tells_address
+            .store(address.is_empty(), Ordering::Relaxed);
+        if !address.is_empty() {
+            self.move_to(address);
+        }
+    }
+
+    /// Takes note of where the peer says that it is, if nobody else has said it.
+    pub(crate) fn on_told(&self, address: &str) {
+        if !address.is_empty() && self.tells_address.load(Ordering::Relaxed) {
+            self.move_to(address.to_owned());
+        }
+    }
+
+    fn move_to(&self, address: String) {
+        self.address.send_if_modified(|known| {
+            let changed = *known != address;
+            *known = address;
+            changed
+        });
+    }
+
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.stranger.load(Ordering::Relaxed)
+    }
+
+    /// Whether any lane of the peer comes in here.
+    pub(crate) fn comes_in(&self) -> bool {
+        Lane::ALL
+            .iter()
+            .any(|lane| self.lane(*lane).incoming.is_connected())
+    }
+
     /// How all links of this peer are at the moment.
     pub(crate) fn status(&self) -> impl Iterator<Item = LinkStatus> {
         Lane::ALL.into_iter().map(|lane| {
@@ -82,6 +123,7 @@ impl Peer {
             LinkStatus {
                 peer: self.id,
                 lane,
+                stranger: self.is_stranger(),
                 address: self.address.borrow().clone(),
                 outgoing: state.outgoing.status(),
                 incoming: state.incoming.status(),
@@ -134,6 +176,10 @@ impl End {
         state.last_error.replace(error.clone()).as_ref() != Some(error)
     }
 
+    fn is_connected(&self) -> bool {
+        lock(&self.0).current.is_some()
+    }
+
     fn status(&self) -> EndStatus {
         let state = lock(&self.0);
         EndStatus {
@@ -153,7 +199,9 @@ pub struct LinkStatus {
     pub peer: NodeId,
     /// Which lane.
     pub lane: Lane,
-    /// Where it is dialled.
+    /// Whether the peer was let in although it is not among those that were set.
+    pub stranger: bool,
+    /// Where it is dialled; empty: it is not.
     pub address: String,
     /// The connection that this member made.
     pub outgoing: EndStatus,

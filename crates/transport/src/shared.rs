@@ -1,6 +1,7 @@
 //! What all tasks of one transport share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use quorate_core::{NodeId, Rng};
@@ -8,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::doorkeeper::Doorkeeper;
+use crate::error::HandshakeError;
 use crate::events::Events;
 use crate::faults::Faults;
 use crate::frame::Lane;
@@ -18,10 +21,14 @@ use crate::sink::Sink;
 use crate::sync::lock;
 use crate::wire::Network;
 
+/// Seats of those who are peers no more that are remembered.
+const SEATS_MAX: usize = 1024;
+
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) network: Network,
     pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) doorkeeper: Arc<dyn Doorkeeper>,
     pub(crate) faults: Faults,
     pub(crate) events: Events,
     /// Nothing new is begun; what waits is flushed.
@@ -34,17 +41,23 @@ pub(crate) struct Shared {
     pub(crate) readers: TaskTracker,
     /// In order of their names.
     peers: RwLock<Vec<Arc<Peer>>>,
-    /// Outlive their peers: one that is removed and comes back is not taken for new. As many as there were ids.
+    /// Outlive their peers: one that is removed and comes back is not taken for new. At most [`SEATS_MAX`] of those who
+    /// are gone.
     seats: Mutex<BTreeMap<NodeId, Arc<Mutex<Seats>>>>,
     dice: Mutex<Rng>,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, network: Network, sink: Arc<dyn Sink>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        network: Network,
+        (sink, doorkeeper): (Arc<dyn Sink>, Arc<dyn Doorkeeper>),
+    ) -> Self {
         let mut dice = Rng::new(config.seed);
         Self {
             network,
             sink,
+            doorkeeper,
             faults: Faults::new(dice.next()),
             events: Events::new(),
             stopping: CancellationToken::new(),
@@ -79,23 +92,72 @@ impl Shared {
         }
         match peers.binary_search_by_key(&id, |peer| peer.id) {
             Ok(at) => {
-                peers[at].address.send_if_modified(|known| {
-                    let changed = *known != address;
-                    *known = address;
-                    changed
-                });
+                peers[at].stranger.store(false, Ordering::Relaxed);
+                peers[at].set_address(address);
             }
-            Err(at) => {
-                let gone = self.killed.child_token();
-                let seats = Arc::clone(lock(&self.seats).entry(id).or_default());
-                let peer = Arc::new(Peer::new(id, address, &self.config, gone, seats));
-                peers.insert(at, Arc::clone(&peer));
-                for lane in Lane::ALL {
-                    let dice = lock(&self.dice).fork();
-                    let task = link::keep(Arc::clone(self), Arc::clone(&peer), lane, dice);
-                    self.links.spawn(task);
-                }
-            }
+            Err(at) => peers.insert(at, self.begin(id, address)),
+        }
+    }
+
+    /// The peer that says hello from `address`; one that is not known is let in as a stranger if there is room.
+    pub(crate) fn peer_or_stranger(
+        self: &Arc<Self>,
+        id: NodeId,
+        address: &str,
+    ) -> Result<Arc<Peer>, HandshakeError> {
+        if let Some(peer) = self.peer(id) {
+            peer.on_told(address);
+            return Ok(peer);
+        }
+        let refused = Err(HandshakeError::UnknownMember(id));
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        let at = match peers.binary_search_by_key(&id, |peer| peer.id) {
+            Ok(at) => return Ok(Arc::clone(&peers[at])),
+            Err(at) => at,
+        };
+        let strangers = peers.iter().filter(|peer| peer.is_stranger()).count();
+        if strangers >= self.config.strangers_max || self.stopping.is_cancelled() {
+            return refused;
+        }
+        let peer = self.begin(id, String::new());
+        peer.stranger.store(true, Ordering::Relaxed);
+        peer.on_told(address);
+        peers.insert(at, Arc::clone(&peer));
+        Ok(peer)
+    }
+
+    /// A new peer, which is dialled from now on.
+    fn begin(self: &Arc<Self>, id: NodeId, address: String) -> Arc<Peer> {
+        let gone = self.killed.child_token();
+        let peer = Peer::new(id, address, &self.config, gone, self.seats_of(id));
+        let peer = Arc::new(peer);
+        for lane in Lane::ALL {
+            let dice = lock(&self.dice).fork();
+            let task = link::keep(Arc::clone(self), Arc::clone(&peer), lane, dice);
+            self.links.spawn(task);
+        }
+        peer
+    }
+
+    fn seats_of(&self, id: NodeId) -> Arc<Mutex<Seats>> {
+        let mut seats = lock(&self.seats);
+        if seats.len() > SEATS_MAX {
+            // Those of peers are held by them.
+            seats.retain(|_, seats| Arc::strong_count(seats) > 1);
+        }
+        Arc::clone(seats.entry(id).or_default())
+    }
+
+    /// A connection of a peer has ended: a stranger without any other is forgotten.
+    pub(crate) fn on_left(&self, peer: &Arc<Peer>) {
+        if !peer.is_stranger() {
+            return;
+        }
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: it may have been made a peer, or have come in again.
+        if peer.is_stranger() && !peer.comes_in() {
+            peers.retain(|other| !Arc::ptr_eq(other, peer));
+            peer.gone.cancel();
         }
     }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::accept;
 use crate::config::Config;
+use crate::doorkeeper::{Doorkeeper, Open};
 use crate::error::{BindError, SendError};
 use crate::events::Event;
 use crate::faults::{Direction, Faults};
@@ -41,13 +42,22 @@ impl Transport {
 
     /// As [`Transport::bind`], but hands what arrives to `sink`, in the tasks that read it.
     pub async fn bind_with(config: Config, sink: Arc<dyn Sink>) -> Result<Self, BindError> {
-        Self::start(config, Network::sockets(), sink).await
+        Self::bind_guarded(config, sink, Arc::new(Open)).await
+    }
+
+    /// As [`Transport::bind_with`], with somebody who remembers which member had which disk.
+    pub async fn bind_guarded(
+        config: Config,
+        sink: Arc<dyn Sink>,
+        doorkeeper: Arc<dyn Doorkeeper>,
+    ) -> Result<Self, BindError> {
+        Self::start(config, Network::sockets(), (sink, doorkeeper)).await
     }
 
     pub(crate) async fn start(
-        config: Config,
+        mut config: Config,
         network: Network,
-        sink: Arc<dyn Sink>,
+        guarded: (Arc<dyn Sink>, Arc<dyn Doorkeeper>),
     ) -> Result<Self, BindError> {
         config.check()?;
         let refused = |source| BindError::Listen {
@@ -55,9 +65,12 @@ impl Transport {
             source,
         };
         let listener = network.listen(&config.listen).await.map_err(refused)?;
-        let address = listener.address().map_err(refused)?.into();
+        let address: Arc<str> = listener.address().map_err(refused)?.into();
         let peers = config.peers.clone();
-        let shared = Arc::new(Shared::new(config, network, sink));
+        if config.advertise.is_empty() {
+            address.as_ref().clone_into(&mut config.advertise);
+        }
+        let shared = Arc::new(Shared::new(config, network, guarded));
         shared
             .readers
             .spawn(accept::run(Arc::clone(&shared), listener));
@@ -88,7 +101,8 @@ impl Transport {
         peer.lane(frame.lane).outbox.send(frame, passage)
     }
 
-    /// Makes `id` a peer at `address`, or moves it there. What waited for its old address is lost.
+    /// Makes `id` a peer at `address`, or moves it there. What waited for its old address is lost. With an empty address
+    /// the peer is dialled where it says itself that it is, once it has called.
     pub fn set_peer(&self, id: NodeId, address: impl Into<String>) {
         self.shared.set_peer(id, address.into());
     }

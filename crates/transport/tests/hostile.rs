@@ -31,10 +31,16 @@ impl RawHello {
     }
 
     fn bytes(&self, mark: [u8; 8]) -> Vec<u8> {
+        self.bytes_with(mark, 0)
+    }
+
+    /// With the length of an address.
+    fn bytes_with(&self, mark: [u8; 8], address: u16) -> Vec<u8> {
         let mut bytes = mark.to_vec();
         bytes.extend([self.versions[0], self.versions[1], self.lane, 0]);
         bytes.extend(self.numbers.iter().flat_map(|number| number.to_le_bytes()));
-        bytes.extend([0; 4]);
+        bytes.extend(address.to_le_bytes());
+        bytes.extend([0; 2]);
         bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
         bytes
     }
@@ -122,6 +128,42 @@ async fn every_kind_of_wrong_hello_has_its_verdict_and_its_count() {
         until("it is counted", || b.count(event) == before + 1).await;
     }
     assert_eq!(b.count(Event::Welcomed), 1);
+}
+
+#[tokio::test]
+async fn an_address_behind_a_hello_is_checked_before_it_is_believed() {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let told = listener.local_addr().unwrap().to_string();
+    let (b, _incoming) = target(|config| config.strangers_max = 1).await;
+    b.remove_peer(NodeId(1));
+    let say = async |address: &[u8], length: u16, checksum: u32| {
+        let mut stream = TcpStream::connect(b.address()).await.unwrap();
+        let mut bytes = RawHello::good(0, 1).bytes_with(*b"QUORATE>", length);
+        bytes.extend(address);
+        bytes.extend(checksum.to_le_bytes());
+        stream.write_all(&bytes).await.unwrap();
+        stream
+    };
+    let sum = crc32c::crc32c(told.as_bytes());
+    let strange = b"a\nb";
+    let long = vec![b'x'; 300];
+    let wrong: [(&[u8], u16, u32); 3] = [
+        (told.as_bytes(), told.len() as u16, sum ^ 1),
+        (strange, 3, crc32c::crc32c(strange)),
+        (&long, 300, crc32c::crc32c(&long)),
+    ];
+    for (number, (address, length, checksum)) in (1..).zip(wrong) {
+        closed(&mut say(address, length, checksum).await).await;
+        until("counted", || b.count(Event::BadHandshake) == number).await;
+    }
+    assert!(b.links().is_empty());
+    let mut good = say(told.as_bytes(), told.len() as u16, sum).await;
+    let mut answer = [0; 68];
+    good.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer[11], 0, "welcome");
+    let (mut back, _) = timeout(LONG, listener.accept()).await.unwrap().unwrap();
+    back.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer[..8], b"QUORATE>");
 }
 
 #[tokio::test]
