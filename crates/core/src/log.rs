@@ -154,8 +154,9 @@ pub struct Memory<'a, R> {
     pub durable: Mark,
     /// The snapshot that the state machine was restored from.
     pub snapshot: Option<SnapshotMeta>,
-    /// The last configuration that this snapshot includes; none: no command of the log has changed it up to there.
-    pub configuration: Option<Configuration>,
+    /// The last configuration that this snapshot includes, and where it stands in the log; none: no command of the log
+    /// has changed it up to there.
+    pub configuration: Option<(Position, Configuration)>,
 }
 
 impl<R> Debug for Memory<'_, R> {

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 
 use quorate_core::{
-    Configuration, Incarnation, Life, Mark, Memory, Replica, ReplicatedLog, Restored, SnapshotMeta,
-    StateMachine, decode,
+    Configuration, Incarnation, Life, Mark, Memory, Position, Replica, ReplicatedLog, Restored,
+    SnapshotMeta, StateMachine, decode,
 };
 use quorate_journal::{
     CHUNK_BYTES, Cut, Disk, Identity, Journal, JournalError, Recovery, SnapshotStore,
@@ -111,7 +111,7 @@ fn restore_log<D: Disk, L: ReplicatedLog>(
     log: L::Config,
     clocks: &Clocks,
     opened: Option<&Opened<D>>,
-    (snapshot, configuration): (Option<SnapshotMeta>, Option<Configuration>),
+    (snapshot, configuration): (Option<SnapshotMeta>, Option<(Position, Configuration)>),
 ) -> Result<L, StartError> {
     let dir = || config.data_dir.display().to_string();
     let mut failed = None;

@@ -118,10 +118,9 @@ impl<S: StateMachine> Restored<S> {
         self.snapshot
     }
 
-    /// The last configuration that the snapshot includes, for [`Memory`](crate::Memory).
-    pub fn configuration(&self) -> Option<&Configuration> {
-        let (_, configuration) = self.bookkeeping.configured.as_ref()?;
-        Some(configuration)
+    /// The last configuration that the snapshot includes and where it stands, for [`Memory`](crate::Memory).
+    pub const fn configuration(&self) -> Option<&(Position, Configuration)> {
+        self.bookkeeping.configured.as_ref()
     }
 }
 
