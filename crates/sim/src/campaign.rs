@@ -16,6 +16,7 @@ pub const RARE: &[&str] = &[
     "a disk is full",
     "a disk that decayed was refused",
     "a full disk has room again",
+    "a local read was answered without a leader",
     "a member started from a snapshot",
     "a member stopped because its disk failed",
     "a message of a past life arrived",

@@ -190,6 +190,21 @@ impl Checkers {
         self.applied.on_applied(host, (at, command), chosen)
     }
 
+    /// What was applied anywhere, in order: where, and the command's fingerprint.
+    pub(crate) fn applied(&self) -> Vec<(Position, u64)> {
+        self.applied.sequence()
+    }
+
+    /// A member answers a client whose command stands at `at`.
+    pub(crate) fn on_reply(&mut self, host: usize, at: Position) {
+        self.states.on_reply(host, at);
+    }
+
+    /// A member answers a read, of whatever level, from the state that ends at `at`.
+    pub(crate) fn on_read(&self, host: usize, at: Position) -> Verdict {
+        self.states.on_read(host, at)
+    }
+
     /// What a member shows after a step, in which it may have `committed` something.
     pub(crate) fn on_state(&mut self, host: usize, shown: &Shown, committed: bool) -> Verdict {
         let Status {

@@ -1,14 +1,15 @@
 //! The clients: what each asks, of whom, and what it was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{Failure, Rng};
+use quorate_core::{Failure, Position, Rng};
 
+use crate::checker::{Violation, fingerprint};
 use crate::linearizability::{Operation, Outcome};
 use crate::plan::Clients;
-use crate::{Ended, Moment, Workload};
+use crate::{Ended, Glimpse, Moment, Workload};
 
 /// All clients of a run and everything they ever asked.
 pub(crate) struct Crowd<'a, W: Workload> {
@@ -22,6 +23,10 @@ pub(crate) struct Crowd<'a, W: Workload> {
     /// How many clients have nothing more to ask.
     done: u64,
     requests: Vec<Request<W::Input, W::Output>>,
+    /// Whose a command is, by its fingerprint. Only looked up.
+    commands: HashMap<u64, usize>,
+    /// What reads saw, and up to where.
+    glimpses: Vec<(usize, Position, W::Output)>,
 }
 
 struct Request<I, O> {
@@ -73,6 +78,8 @@ impl<'a, W: Workload> Crowd<'a, W> {
             last: BTreeMap::new(),
             done: 0,
             requests: Vec::new(),
+            commands: HashMap::new(),
+            glimpses: Vec::new(),
         }
     }
 
@@ -149,8 +156,15 @@ impl<'a, W: Workload> Crowd<'a, W> {
         &self.requests[request].input
     }
 
-    pub(crate) fn command(&self, request: usize) -> Option<Bytes> {
-        self.workload.command(&self.requests[request].input)
+    pub(crate) fn command(&mut self, request: usize) -> Option<Bytes> {
+        let command = self.workload.command(&self.requests[request].input)?;
+        self.commands.insert(fingerprint(0, &command), request);
+        Some(command)
+    }
+
+    /// A member answers a read from the state that ends at `at`.
+    pub(crate) fn on_glimpse(&mut self, request: usize, at: Position, output: W::Output) {
+        self.glimpses.push((request, at, output));
     }
 
     pub(crate) fn on_answer(&mut self, now: Moment, request: usize, output: W::Output) -> Next {
@@ -194,12 +208,34 @@ impl<'a, W: Workload> Crowd<'a, W> {
         self.another(request)
     }
 
+    /// Judges what was seen, by what was `applied` where, and then what was told.
+    pub(crate) fn judge(self, applied: &[(Position, u64)]) -> Result<(), Violation> {
+        let input = |(at, print): &(Position, u64)| {
+            let request = self.commands.get(print)?;
+            Some((*at, &self.requests[*request].input))
+        };
+        let applied: Vec<_> = applied.iter().filter_map(input).collect();
+        let seen = self.glimpses.iter().map(|(request, at, output)| Glimpse {
+            input: &self.requests[*request].input,
+            at: *at,
+            output,
+        });
+        let seen: Vec<_> = seen.collect();
+        self.workload
+            .judge_glimpses(&applied, &seen)
+            .map_err(|what| Violation::new("a read sees all up to its position (A8)", what))?;
+        let workload = self.workload;
+        workload
+            .judge(&self.history())
+            .map_err(|what| Violation::new("linearizable (R12, R13, A8)", what))
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.requests.len()
     }
 
     /// The history without what surely had no effect.
-    pub(crate) fn history(self) -> Vec<Operation<W::Input, W::Output>> {
+    fn history(self) -> Vec<Operation<W::Input, W::Output>> {
         let operation = |request: Request<W::Input, W::Output>| {
             let outcome = match request.fate {
                 Fate::Open | Fate::Unknown => Outcome::Unknown,

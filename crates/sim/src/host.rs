@@ -124,6 +124,15 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
         }
     }
 
+    /// What came of calls to the disk. If the machine lost power in one, no process is left to see it, whatever the
+    /// code made of the error.
+    pub(crate) fn unless_dead<T>(&self, outcome: Result<T, Exit>) -> Result<T, Exit> {
+        match outcome {
+            Ok(_) if self.disk.is_dead() => Err(Exit::Disk("the machine lost power".to_owned())),
+            outcome => outcome,
+        }
+    }
+
     /// Ends the process, if there is one.
     pub(crate) fn kill(&mut self) -> bool {
         self.run += 1;

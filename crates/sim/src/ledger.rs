@@ -1,16 +1,17 @@
 //! The built-in workload: cells, counters and lists, in which a lost, repeated or reordered command shows.
 
+mod glimpses;
 mod machine;
 
 use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use quorate_core::Rng;
+use quorate_core::{Position, ReadLevel, Rng};
 
 pub use machine::{LedgerMachine, LedgerReply, LedgerSnapshot};
 
-use crate::Workload;
 use crate::linearizability::{Model, Operation, Outcome, check_by_key};
+use crate::{Glimpse, Workload};
 
 /// What clients do to a [`LedgerMachine`], and how it is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Entry {
     pub change: Option<u64>,
     /// Bytes that say nothing.
     pub filling: u32,
+    /// How fresh the answer has to be, if it is a read.
+    pub level: ReadLevel,
 }
 
 /// What there is in a ledger. A key's kind never changes.
@@ -102,6 +105,11 @@ impl Workload for Ledger {
             key,
             change: (!reads).then_some(number),
             filling: rng.below(u64::from(self.filling) + 1) as u32,
+            level: if reads && rng.one_in(3) {
+                ReadLevel::Local
+            } else {
+                ReadLevel::Linearizable
+            },
         }
     }
 
@@ -114,6 +122,10 @@ impl Workload for Ledger {
         command.put_u64_le(number);
         command.put_bytes(0x5a, input.filling as usize);
         Some(command.freeze())
+    }
+
+    fn level(&self, input: &Entry) -> ReadLevel {
+        input.level
     }
 
     fn answer(&self, _: &Entry, reply: LedgerReply) -> Seen {
@@ -137,6 +149,7 @@ impl Workload for Ledger {
             key,
             change,
             filling: 0,
+            level: ReadLevel::Linearizable,
         };
         let kinds = [Key::Cell as fn(u8) -> Key, Key::Counter, Key::List];
         let all = (0..self.keys.max(1)).flat_map(|index| kinds.map(|kind| kind(index)));
@@ -150,11 +163,19 @@ impl Workload for Ledger {
     fn judge(&self, history: &[Operation<Entry, Seen>]) -> Result<(), String> {
         let told: Vec<_> = history
             .iter()
-            .filter(|operation| !matches!(operation.input.key, Key::Alarm(_)))
+            .filter(|operation| operation.input.is_judged())
             .cloned()
             .collect();
         check_by_key(&LedgerModel::new(&told), &told, |entry| entry.key)
             .map_err(|(key, verdict)| explain(key, &verdict, &told))
+    }
+
+    fn judge_glimpses(
+        &self,
+        applied: &[(Position, &Entry)],
+        glimpses: &[Glimpse<'_, Entry, Seen>],
+    ) -> Result<(), String> {
+        glimpses::judge(applied, glimpses)
     }
 }
 
@@ -176,6 +197,14 @@ fn explain(
         "{key:?}: no order explains {:?} behind{before}",
         history[found.stuck]
     )
+}
+
+impl Entry {
+    /// Whether the history of its key has to be linearizable with it.
+    fn is_judged(&self) -> bool {
+        let fresh = self.change.is_some() || self.level == ReadLevel::Linearizable;
+        fresh && !matches!(self.key, Key::Alarm(_))
+    }
 }
 
 impl Key {

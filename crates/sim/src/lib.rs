@@ -68,4 +68,4 @@ pub use protocol::{Claim, Cluster, Limits, Member, Protocol, Remembered, Rules, 
 pub use run::{Report, run};
 pub use shrink::shrink;
 pub use trace::Line;
-pub use workload::{Ended, Workload};
+pub use workload::{Ended, Glimpse, Workload};

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use quorate_core::{Rng, StateMachine};
+use quorate_core::{Position, ReadLevel, Rng, StateMachine};
 
 use crate::linearizability::Operation;
 
@@ -16,6 +16,17 @@ pub enum Ended {
     Refused,
     /// It may have had one, or may yet.
     Unknown,
+}
+
+/// What a read saw, and where in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Glimpse<'a, I, O> {
+    /// What was asked.
+    pub input: &'a I,
+    /// The last position that the state included.
+    pub at: Position,
+    /// What it saw.
+    pub output: &'a O,
 }
 
 /// A state machine, what clients ask of it, and how their history is judged.
@@ -55,6 +66,11 @@ pub trait Workload {
     /// with `number` in it: that a command is applied twice is recognised by its bytes.
     fn command(&self, input: &Self::Input) -> Option<Bytes>;
 
+    /// How fresh the answer to this read has to be. What is not linearizable is none of [`judge`](Self::judge)'s business.
+    fn level(&self, _input: &Self::Input) -> ReadLevel {
+        ReadLevel::Linearizable
+    }
+
     /// What the client makes of the reply to its command.
     fn answer(
         &self,
@@ -73,4 +89,17 @@ pub trait Workload {
     /// # Errors
     /// What is wrong with it.
     fn judge(&self, history: &[Operation<Self::Input, Self::Output>]) -> Result<(), String>;
+
+    /// Judges what every read of any level claims: to see exactly the commands that were `applied` up to where it was
+    /// answered. They come in the order of their positions, each once.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn judge_glimpses(
+        &self,
+        _applied: &[(Position, &Self::Input)],
+        _glimpses: &[Glimpse<'_, Self::Input, Self::Output>],
+    ) -> Result<(), String> {
+        Ok(())
+    }
 }

@@ -16,6 +16,13 @@ pub(super) struct Applied {
 }
 
 impl Applied {
+    /// What was applied, in order.
+    pub(super) fn sequence(&self) -> Vec<(Position, u64)> {
+        let mut all: Vec<_> = self.commands.iter().map(|(at, it)| (*at, *it)).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// A command is applied at one position only, and a position applies one command only.
     pub(super) fn on_applied(
         &mut self,

@@ -29,6 +29,8 @@ struct Seen {
     compacted: Position,
     committed: Position,
     applied: Position,
+    /// The last command that it answered for.
+    answered: Position,
 }
 
 impl States {
@@ -92,6 +94,7 @@ impl States {
             compacted: status.compacted,
             committed: status.committed,
             applied,
+            answered: before.answered,
         };
         if !order || !monotone {
             let how = if order {
@@ -106,6 +109,26 @@ impl States {
             ));
         }
         self.on_digest(host, shown)
+    }
+
+    pub(super) fn on_reply(&mut self, host: usize, at: Position) {
+        let answered = &mut self.members[host].answered;
+        *answered = at.max(*answered);
+    }
+
+    /// Also what may be old shows no state before what this member has shown in this life.
+    pub(super) fn on_read(&self, host: usize, at: Position) -> Verdict {
+        let Seen {
+            applied, answered, ..
+        } = self.members[host];
+        if at >= applied.max(answered) {
+            return Ok(());
+        }
+        let what = format!(
+            "member {} reads at {at}, has applied {applied} and answered {answered}",
+            host + 1
+        );
+        Err(Violation::new("reads of one member never go back", what))
     }
 
     fn on_digest(&mut self, host: usize, shown: &Shown) -> Verdict {

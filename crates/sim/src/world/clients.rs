@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::{Failure, ReadLevel, Ticket};
+use quorate_core::{Failure, Ticket};
 
 use super::phases::Phase;
 use super::{Happening, World};
@@ -50,9 +50,10 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             format!("asked #{request} {input:?}")
         });
         let ticket = Ticket(request as u64);
+        let level = self.crowd.workload.level(self.crowd.input(request));
         self.turn(host, |process, clock, out| match command {
             Some(command) => process.replica.submit(clock, ticket, command, out),
-            None => process.replica.read(ticket, ReadLevel::Linearizable, out),
+            None => process.replica.read(ticket, level, out),
         })
     }
 

@@ -15,7 +15,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let Some(process) = &mut self.hosts[host].process else {
             return Ok(());
         };
-        match process.write() {
+        let written = process.write();
+        match self.hosts[host].unless_dead(written) {
             Ok(()) => {
                 let (least, most) = self.plan.around.sync;
                 let latency = self.rng.duration(least, most) + self.hosts[host].slow;
@@ -30,9 +31,13 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let Some(process) = &mut self.hosts[host].process else {
             return Ok(());
         };
-        let Written { synced, room } = match process.sync() {
+        let written = process.sync();
+        let Written { synced, room } = match self.hosts[host].unless_dead(written) {
             Ok(written) => written,
             Err(exit) => return self.on_exit(host, &exit),
+        };
+        let Some(process) = &mut self.hosts[host].process else {
+            return Ok(());
         };
         process.busy = false;
         let (work, full) = (process.has_work(), process.is_full());
@@ -91,7 +96,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let Some(process) = &mut self.hosts[host].process else {
             return Ok(());
         };
-        match process.run_errand(errand) {
+        let outcome = process.run_errand(errand);
+        match self.hosts[host].unless_dead(outcome) {
             Ok(Back::Events(events)) => {
                 for event in events {
                     if let Event::Fetched { snapshot } | Event::SnapshotStored { snapshot } = &event
@@ -176,7 +182,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             plan: self.plan,
         };
         let empty = self.crowd.workload.machine();
-        match self.hosts[host].start(self.now, &config, empty) {
+        let outcome = self.hosts[host].start(self.now, &config, empty);
+        match self.hosts[host].unless_dead(outcome) {
             Ok(started) => {
                 if wiped {
                     let what = format!("member {} starts with an empty disk", host + 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::{Effect, NodeId, Parcel, encode};
+use quorate_core::{Effect, NodeId, Parcel, ReadLevel, encode};
 
 use super::{Happening, Machine, Message, Own, Todo, World};
 use crate::checker::Verdict;
@@ -62,6 +62,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.trace.line(self.now, Some(host), || {
                     format!("reply #{request} at {at}: {reply:?}")
                 });
+                self.checkers.on_reply(host, at);
                 let output = self.crowd.workload.answer(self.crowd.input(request), reply);
                 self.hear(request, Ok(output));
             }
@@ -72,7 +73,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 });
                 self.hear(request, Err(failure));
             }
-            Effect::Read { ticket } => self.query(host, ticket.0 as usize),
+            Effect::Read { ticket } => self.query(host, ticket.0 as usize)?,
             Effect::TakeSnapshot { .. }
             | Effect::ReadChunk { .. }
             | Effect::Receive { .. }
@@ -145,20 +146,27 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     }
 
     /// Runs a read on the state, now: the replica's next call may change it.
-    fn query(&mut self, host: usize, request: usize) {
+    fn query(&mut self, host: usize, request: usize) -> Verdict {
         let Some(process) = &self.hosts[host].process else {
-            return;
+            return Ok(());
         };
         let machine = process.replica.machine().machine();
-        let output = self
-            .crowd
-            .workload
-            .query(machine, self.crowd.input(request));
+        let input = self.crowd.input(request);
+        let workload = self.crowd.workload;
+        let output = workload.query(machine, input);
         let applied = process.replica.applied();
+        let local = workload.level(input) == ReadLevel::Local;
+        if local && process.replica.status().leader.is_none() {
+            self.trace
+                .mark("a local read was answered without a leader");
+        }
+        self.checkers.on_read(host, applied)?;
+        self.crowd.on_glimpse(request, applied, output.clone());
         self.trace.line(self.now, Some(host), || {
             format!("read #{request} at {applied}: {output:?}")
         });
         self.hear(request, Ok(output));
+        Ok(())
     }
 
     fn send(&mut self, host: usize, to: NodeId, parcel: &Parcel<Message<P>>) -> Verdict {
