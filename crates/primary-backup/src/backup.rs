@@ -4,7 +4,7 @@ use quorate_core::{Instant, NodeId, Output, Position, Report, SnapshotMeta};
 use smallvec::SmallVec;
 
 use crate::member::{Out, PrimaryBackup};
-use crate::message::{Holding, Missing, length, without};
+use crate::message::{Holding, Missing, first, length, without};
 use crate::role::{Backup, Role};
 use crate::{Append, Log, Message, Point, Record, Run};
 
@@ -14,27 +14,37 @@ impl PrimaryBackup {
         if !self.follow(now, from, end) {
             return;
         }
-        let full = !self.disk.room || self.log.bytes() >= self.config.log_bytes_max;
-        if full && !append.runs.is_empty() {
-            // As if it were lost: the primary asks again, one message at a time.
-            return;
-        }
-        let commit = append.commit;
-        let fresh = if append.prev == self.log.last() && !append.runs.is_empty() {
-            self.extend(append.prev, append.runs, out);
+        let Append {
+            prev, commit, runs, ..
+        } = append;
+        let runs = self.fitting(prev.position, runs);
+        let taken = prev.position.plus(length(&runs));
+        let fresh = if prev == self.log.last() && !runs.is_empty() {
+            self.extend(prev, runs, out);
             Some(true)
         } else {
-            self.merge(from, append.prev, append.runs, out)
+            self.merge(from, prev, runs, out)
         };
         let Some(fresh) = fresh else {
             return;
         };
-        self.verify(end);
+        self.verify(taken);
         self.learn_commit(commit, out);
         if !fresh {
             self.reply_accepted(from, out);
         }
         self.consider(now, out);
+    }
+
+    /// What of these may be taken. A full log grows no further, as if the rest were lost: the primary sends that again,
+    /// one message at a time. What the log holds already is compared all the same, and replaced where it differs: else it
+    /// could never be known to be committed, applied, and compacted to make room.
+    fn fitting(&self, prev: Position, runs: SmallVec<[Run; 1]>) -> SmallVec<[Run; 1]> {
+        if self.disk.room && self.log.bytes() < self.config.log_bytes_max {
+            return runs;
+        }
+        let last = self.log.last().position;
+        first(runs, last.get().saturating_sub(prev.get()))
     }
 
     /// Takes what does not simply continue the log. True: something was written; false: all of it was there; none: it
@@ -61,6 +71,10 @@ impl PrimaryBackup {
             return None;
         }
         let after = at.prev();
+        if !self.disk.room {
+            self.verify(after);
+            return None;
+        }
         let epoch = self.log.epoch_at(after).expect("what was compared is held");
         self.give_up_behind(after, out);
         let fresh = without(runs, after.get() - prev.position.get());

@@ -7,7 +7,7 @@ use quorate_core::{
     ReplicatedLog, RoleKind, SnapshotMeta, Ticket, WriteAck,
 };
 use quorate_primary_backup::{
-    Append, Holding, Message, Point, PrimaryBackup, PrimaryBackupConfig, Record, appoint,
+    Append, Holding, Message, Point, PrimaryBackup, PrimaryBackupConfig, Record, Run, appoint,
 };
 
 type Outputs = Vec<Output<Message, Record>>;
@@ -241,4 +241,84 @@ fn only_what_a_quorum_has_is_handed_on_as_chosen() {
         assert_eq!(chosen.is_some(), level >= WriteAck::Quorum, "{level}");
         assert!(primary.log.held(Position(2), 1 << 20).is_some());
     }
+}
+
+/// What the primary of `round` sends behind `prev`: entries of 1000 bytes, each of its round.
+fn append(round: u64, prev: (u64, u64), commit: u64, rounds: &[u64]) -> Message {
+    let epoch = |round| appoint(round, NodeId(2)).unwrap();
+    let run = |round: &u64| Run {
+        epoch: epoch(*round),
+        batch: Batch::one(Label::default(), Bytes::from(vec![0; 1000])),
+    };
+    let start = Point::START.epoch;
+    Message::Append(Append {
+        epoch: epoch(round),
+        prev: Point {
+            position: Position(prev.0),
+            epoch: if prev.1 == 0 { start } else { epoch(prev.1) },
+        },
+        commit: Position(commit),
+        runs: rounds.iter().map(run).collect(),
+    })
+}
+
+/// A backup with four entries of round 2, none of them known to be committed, and no room for more.
+fn full() -> Primary {
+    let mut backup = Primary::new(WriteAck::Quorum, |config| {
+        config.uncommitted_bytes_max = 2048;
+        config.log_bytes_max = 4096;
+    });
+    backup.hear(append(2, (0, 0), 0, &[2; 4]));
+    backup.sync();
+    assert!(backup.log.status().bytes >= 4096);
+    backup
+}
+
+fn persists(outputs: &Outputs) -> usize {
+    let is_append = |output: &&Output<_, Record>| match output {
+        Output::Persist { record, .. } => matches!(record, Record::Append { .. }),
+        _ => false,
+    };
+    outputs.iter().filter(is_append).count()
+}
+
+#[test]
+fn a_full_log_takes_nothing_more_but_learns_what_of_it_is_committed() {
+    let mut backup = full();
+    let outputs = backup.hear(append(3, (4, 2), 6, &[3, 3]));
+    assert_eq!(persists(&outputs), 0);
+    let status = backup.log.status();
+    assert_eq!((status.last, status.committed), (Position(4), Position(4)));
+}
+
+#[test]
+fn a_full_log_replaces_what_its_primary_contradicts_and_grows_no_longer() {
+    let mut backup = full();
+    let outputs = backup.hear(append(3, (2, 2), 5, &[3, 3, 3]));
+    assert_eq!(persists(&outputs), 1);
+    let status = backup.log.status();
+    assert_eq!((status.last, status.committed), (Position(4), Position(4)));
+    backup.sync();
+    let outputs = backup.hear(append(3, (9, 3), 9, &[3]));
+    let asks = |output: &Output<_, _>| match output {
+        Output::Send { message, .. } => matches!(message, Message::Missing(_)),
+        _ => false,
+    };
+    assert!(outputs.iter().any(asks), "{outputs:?}");
+}
+
+#[test]
+fn without_room_on_disk_nothing_is_written_but_what_agrees_is_known_to() {
+    let mut backup = full();
+    backup.step(Input::Room { available: false });
+    backup.hear(append(3, (0, 0), 9, &[2, 2, 3]));
+    let outputs = backup.hear(Message::Heartbeat {
+        epoch: appoint(3, NodeId(2)).unwrap(),
+        commit: Position(9),
+        last: Position(9),
+        round: 1,
+    });
+    assert_eq!(persists(&outputs), 0);
+    let status = backup.log.status();
+    assert_eq!((status.last, status.committed), (Position(4), Position(2)));
 }

@@ -3,7 +3,7 @@
 use quorate_core::{Instant, NodeId, Output, Position, SnapshotMeta};
 use smallvec::SmallVec;
 
-use crate::message::without;
+use crate::message::{first, length, without};
 use crate::raft::{Out, Raft};
 use crate::role::{Follower, Role};
 use crate::{Append, Log, Message, Point, Record, Run};
@@ -13,17 +13,16 @@ impl Raft {
         if !self.follow(now, from, out) {
             return;
         }
-        let full = !self.disk.room || self.log.bytes() >= self.config.log_bytes_max;
-        if full && !append.runs.is_empty() {
-            // As if it were lost: the leader asks again, one message at a time.
-            return;
-        }
-        let (end, commit) = (append.end(), append.commit);
-        let fresh = if append.prev == self.log.last() && !append.runs.is_empty() {
-            self.extend(append.prev, append.runs, out);
+        let Append {
+            prev, commit, runs, ..
+        } = append;
+        let runs = self.fitting(prev.position, runs);
+        let end = prev.position.plus(length(&runs));
+        let fresh = if prev == self.log.last() && !runs.is_empty() {
+            self.extend(prev, runs, out);
             Some(true)
         } else {
-            self.merge(from, append.prev, append.runs, out)
+            self.merge(from, prev, runs, out)
         };
         let Some(fresh) = fresh else {
             return;
@@ -33,6 +32,17 @@ impl Raft {
         if !fresh {
             self.reply_accepted(from, out);
         }
+    }
+
+    /// What of these may be taken. A full log grows no further, as if the rest were lost: the leader sends that again, one
+    /// message at a time. What the log holds already is compared all the same, and replaced where it differs: else it
+    /// could never be known to be chosen, applied, and compacted to make room.
+    fn fitting(&self, prev: Position, runs: SmallVec<[Run; 1]>) -> SmallVec<[Run; 1]> {
+        if self.disk.room && self.log.bytes() < self.config.log_bytes_max {
+            return runs;
+        }
+        let last = self.log.last().position;
+        first(runs, last.get().saturating_sub(prev.get()))
     }
 
     /// Takes what does not simply continue the log. True: something was written; false: all of it was there; none: it
@@ -59,6 +69,10 @@ impl Raft {
             return None;
         }
         let after = at.prev();
+        if !self.disk.room {
+            self.verify(after);
+            return None;
+        }
         let term = self.log.term_at(after).expect("what was compared is held");
         if after < self.log.last().position {
             self.log.truncate(after);

@@ -157,6 +157,19 @@ pub(crate) fn length(runs: &[Run]) -> u64 {
     runs.iter().map(|run| run.batch.len()).sum()
 }
 
+/// The first `count` positions of these.
+pub(crate) fn first(mut runs: SmallVec<[Run; 1]>, mut count: u64) -> SmallVec<[Run; 1]> {
+    runs.retain(|run| {
+        let taken = run.batch.len().min(count);
+        if taken > 0 && taken < run.batch.len() {
+            run.batch = run.batch.slice(0, taken);
+        }
+        count -= taken;
+        taken > 0
+    });
+    runs
+}
+
 /// These without their first `count` positions.
 pub(crate) fn without(mut runs: SmallVec<[Run; 1]>, mut count: u64) -> SmallVec<[Run; 1]> {
     let mut whole = 0;

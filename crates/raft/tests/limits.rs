@@ -6,7 +6,7 @@ use quorate_core::{
     Batch, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output, Position, Rejection,
     ReplicatedLog, SnapshotMeta, Ticket,
 };
-use quorate_raft::{Message, Raft, RaftConfig, Term};
+use quorate_raft::{Append, Message, Point, Raft, RaftConfig, Run, Term};
 
 /// A leader of two, whose follower answers only where a test makes it.
 struct Leader {
@@ -16,7 +16,8 @@ struct Leader {
 }
 
 impl Leader {
-    fn new(change: impl FnOnce(&mut RaftConfig)) -> Self {
+    /// One that has not stood for election: a follower so far.
+    fn silent(change: impl FnOnce(&mut RaftConfig)) -> Self {
         let mut config = RaftConfig::new(NodeId(1), &[NodeId(1), NodeId(2)]);
         change(&mut config);
         let memory = Memory {
@@ -28,7 +29,11 @@ impl Leader {
         let raft = Raft::restore(config, Instant::ZERO, memory).unwrap();
         let now = raft.deadline().unwrap();
         let written = Mark::ZERO;
-        let mut leader = Self { raft, now, written };
+        Self { raft, now, written }
+    }
+
+    fn new(change: impl FnOnce(&mut RaftConfig)) -> Self {
+        let mut leader = Self::silent(change);
         leader.step(Input::Tick);
         leader.hear(Message::PreVoteReply {
             term: Term(0),
@@ -180,4 +185,87 @@ impl Leader {
         let ticket = Ticket(1);
         appends(&self.step(Input::Propose { ticket, batch }))
     }
+}
+
+/// What a leader of `term` sends behind `prev`: entries of 1000 bytes, each with its term.
+fn append(term: u64, prev: (u64, u64), commit: u64, terms: &[u64]) -> Message {
+    let run = |term: &u64| Run {
+        term: Term(*term),
+        batch: Batch::one(Label::default(), Bytes::from(vec![0; 1000])),
+    };
+    Message::Append(Append {
+        term: Term(term),
+        prev: Point {
+            position: Position(prev.0),
+            term: Term(prev.1),
+        },
+        commit: Position(commit),
+        runs: terms.iter().map(run).collect(),
+    })
+}
+
+/// A follower with four entries of term 1, none of them known to be chosen, and no room for more.
+fn full() -> Leader {
+    let mut follower = Leader::silent(|config| {
+        config.uncommitted_bytes_max = 2048;
+        config.log_bytes_max = 4096;
+    });
+    follower.hear(append(1, (0, 0), 0, &[1; 4]));
+    follower.sync();
+    assert!(follower.raft.status().bytes >= 4096);
+    follower
+}
+
+fn persists(outputs: &[Output<Message, quorate_raft::Record>]) -> usize {
+    let is_append = |output: &&Output<_, quorate_raft::Record>| {
+        let record = match output {
+            Output::Persist { record, .. } => record,
+            _ => return false,
+        };
+        matches!(record, quorate_raft::Record::Append { .. })
+    };
+    outputs.iter().filter(is_append).count()
+}
+
+#[test]
+fn a_full_log_takes_nothing_more_but_learns_what_of_it_is_chosen() {
+    let mut follower = full();
+    let outputs = follower.hear(append(2, (4, 1), 6, &[2, 2]));
+    assert_eq!(persists(&outputs), 0);
+    let status = follower.raft.status();
+    assert_eq!((status.last, status.committed), (Position(4), Position(4)));
+}
+
+#[test]
+fn a_full_log_replaces_what_its_leader_contradicts_and_grows_no_longer() {
+    let mut follower = full();
+    let outputs = follower.hear(append(2, (2, 1), 5, &[2, 2, 2]));
+    assert_eq!(persists(&outputs), 1);
+    let status = follower.raft.status();
+    assert_eq!((status.last, status.committed), (Position(4), Position(4)));
+    follower.sync();
+    let outputs = follower.hear(append(2, (9, 2), 9, &[2]));
+    let asks = |output: &Output<_, _>| {
+        let message = match output {
+            Output::Send { message, .. } => message,
+            _ => return false,
+        };
+        matches!(message, Message::Rejected { .. })
+    };
+    assert!(outputs.iter().any(asks), "{outputs:?}");
+}
+
+#[test]
+fn without_room_on_disk_nothing_is_written_but_what_agrees_is_known_to() {
+    let mut follower = full();
+    follower.step(Input::Room { available: false });
+    follower.hear(append(2, (0, 0), 9, &[1, 1, 2]));
+    let outputs = follower.hear(Message::Heartbeat {
+        term: Term(2),
+        commit: Position(9),
+        round: 1,
+    });
+    assert_eq!(persists(&outputs), 0);
+    let status = follower.raft.status();
+    assert_eq!((status.last, status.committed), (Position(4), Position(2)));
 }
