@@ -26,6 +26,7 @@ pub const RARE: &[&str] = &[
     "a wiped disk was refused",
     "power was lost in a call",
     "power was lost in a recovery",
+    "what was under way was lost with its connection",
 ];
 
 /// Rare states that logs reach whose positions are decided one by one; for [`Protocol::rare`].

@@ -1,5 +1,6 @@
 //! A disk that loses what was not synced, fills up, fails on command, and decays.
 
+mod decay;
 mod medium;
 
 use std::cell::RefCell;
@@ -37,6 +38,20 @@ pub enum Rot {
     Lost,
     /// A file is there and empty.
     Empty,
+    /// A segment that is not the newest is as it was when it was begun.
+    Old,
+}
+
+impl Rot {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Flip,
+        Self::Stray,
+        Self::Zeros,
+        Self::Lost,
+        Self::Empty,
+        Self::Old,
+    ];
 }
 
 /// One directory of a member, in memory. Clones are handles to the same one.
@@ -104,8 +119,8 @@ impl SimDisk {
         self.medium.borrow().used()
     }
 
-    /// Lets something old decay: nothing in the last half of what was ever written to a segment. Says what was
-    /// done; none: there is nothing old enough.
+    /// Lets something decay: any file, but nothing in the last half of what was ever written to a segment. Says what
+    /// was done; none: there is nothing old enough.
     pub(crate) fn rot(&self, rot: Rot, rng: &mut Rng) -> Option<String> {
         self.medium.borrow_mut().rot(rot, rng)
     }

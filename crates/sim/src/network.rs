@@ -15,6 +15,8 @@ pub(crate) struct Network {
     now: Conditions,
     /// When the last message of each link arrives, so that those behind it do not overtake it.
     last: [[Moment; MEMBERS_MAX]; MEMBERS_MAX],
+    /// What left before then never arrives: its connection is dead.
+    dead: [[Moment; MEMBERS_MAX]; MEMBERS_MAX],
 }
 
 /// What all that is on comes to.
@@ -37,18 +39,24 @@ impl Network {
             on: Vec::new(),
             now: Conditions::default(),
             last: [[Moment::START; MEMBERS_MAX]; MEMBERS_MAX],
+            dead: [[Moment::START; MEMBERS_MAX]; MEMBERS_MAX],
         }
     }
 
     /// A fault of the network begins. Others are none of its business.
-    pub(crate) fn begin(&mut self, index: usize, fault: &Fault) {
-        if matches!(
-            fault,
-            Fault::Weather { .. } | Fault::Cut(_) | Fault::SlowLink { .. }
-        ) {
-            self.on.push((index, fault.clone()));
-            self.sum_up();
+    pub(crate) fn begin(&mut self, now: Moment, index: usize, fault: &Fault) {
+        match fault {
+            Fault::HalfOpen { from, to } => self.dead[*from][*to] = now,
+            Fault::Weather { .. } | Fault::Cut(_) | Fault::SlowLink { .. } => {}
+            _ => return,
         }
+        self.on.push((index, fault.clone()));
+        self.sum_up();
+    }
+
+    /// Whether what left then was lost with its connection.
+    pub(crate) fn is_lost(&self, from: usize, to: usize, sent: Moment) -> bool {
+        sent < self.dead[from][to]
     }
 
     pub(crate) fn end(&mut self, index: usize) {
@@ -148,6 +156,7 @@ impl Network {
                         .for_each(|(sum, one)| *sum |= one);
                 }
                 Fault::SlowLink { from, to, by } => sum.slow_links.push((*from, *to, *by)),
+                Fault::HalfOpen { from, to } => sum.blocked[*from] |= 1 << to,
                 _ => {}
             }
         }
@@ -175,11 +184,24 @@ mod tests {
         let mut network = network();
         let mut blocked = [0; MEMBERS_MAX];
         blocked[0] = 0b10;
-        network.begin(3, &Fault::Cut(blocked));
+        network.begin(Moment(0), 3, &Fault::Cut(blocked));
         assert_eq!(network.fate(Moment(0), 0, 1), [None, None]);
         assert!(network.fate(Moment(0), 1, 0)[0].is_some());
         network.end(3);
         assert!(network.fate(Moment(0), 0, 1)[0].is_some());
+    }
+
+    #[test]
+    fn a_half_open_link_loses_what_is_under_way_and_what_is_sent_until_it_is_noticed() {
+        let mut network = network();
+        assert!(network.fate(Moment(4), 0, 1)[0].is_some());
+        network.begin(Moment(5), 3, &Fault::HalfOpen { from: 0, to: 1 });
+        assert!(network.is_lost(0, 1, Moment(4)) && !network.is_lost(1, 0, Moment(4)));
+        assert_eq!(network.fate(Moment(6), 0, 1), [None, None]);
+        assert!(network.fate(Moment(6), 1, 0)[0].is_some());
+        network.end(3);
+        assert!(network.fate(Moment(7), 0, 1)[0].is_some());
+        assert!(!network.is_lost(0, 1, Moment(7)));
     }
 
     #[test]

@@ -50,6 +50,10 @@ pub struct Around {
     pub retry_interval: Duration,
     /// Requests in the air at one member.
     pub pending_max: usize,
+    /// Bytes of commands in the air at one member.
+    pub pending_bytes: u64,
+    /// Bytes committed and not applied above which a member proposes no more.
+    pub backlog_bytes: u64,
     /// Bytes of one batch.
     pub batch_bytes: u64,
     /// Bytes applied between snapshots.
@@ -129,6 +133,14 @@ pub enum Fault {
         to: usize,
         /// By so much.
         by: Duration,
+    },
+    /// A connection is dead and its sender has not noticed: what is under way on it is lost, and all that it sends
+    /// until the end.
+    HalfOpen {
+        /// The sender.
+        from: usize,
+        /// The receiver, who is heard.
+        to: usize,
     },
     /// Whoever leads when it begins is struck.
     Leader(Blow),
@@ -245,6 +257,7 @@ impl Fault {
             Self::Weather { .. } => "weather",
             Self::Cut(_) => "cut",
             Self::SlowLink { .. } => "slow link",
+            Self::HalfOpen { .. } => "half-open link",
             Self::Leader(_) => "leader struck",
             Self::Kill(_) => "kill",
             Self::PowerLoss { .. } => "power loss",

@@ -260,6 +260,11 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
         if self.hosts[to].process.is_none() {
             return Ok(());
         }
+        if self.network.is_lost(from, to, sent) {
+            self.trace
+                .mark("what was under way was lost with its connection");
+            return Ok(());
+        }
         self.trace
             .hash([self.now.0, (from * 8 + to) as u64, fingerprint(0, parcel)]);
         if run != self.hosts[from].run {

@@ -5,12 +5,12 @@ use std::io::{self, IoSlice};
 
 use quorate_core::Rng;
 
-use super::{CallFault, Rot};
+use super::CallFault;
 
 /// What a medium writes as a whole or not at all.
-const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = 512;
 /// What stands before the first record of a segment; not a fact about the format, only a place to begin decay.
-const HEADER: usize = 4096;
+pub(super) const HEADER: usize = 4096;
 
 /// What of the unsynced survives a loss of power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,9 +26,9 @@ pub enum Survival {
 }
 
 pub(super) struct Medium {
-    inodes: Vec<Inode>,
-    names: BTreeMap<String, usize>,
-    durable_names: BTreeMap<String, usize>,
+    pub(super) inodes: Vec<Inode>,
+    pub(super) names: BTreeMap<String, usize>,
+    pub(super) durable_names: BTreeMap<String, usize>,
     moves: Vec<Move>,
     pub(super) boot: u64,
     pub(super) calls: u64,
@@ -40,14 +40,16 @@ pub(super) struct Medium {
 }
 
 #[derive(Default)]
-struct Inode {
-    cached: Vec<u8>,
-    durable: Vec<u8>,
-    changes: Vec<Change>,
+pub(super) struct Inode {
+    pub(super) cached: Vec<u8>,
+    pub(super) durable: Vec<u8>,
+    pub(super) changes: Vec<Change>,
+    /// What was durable when it was begun.
+    pub(super) begun: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy)]
-enum Change {
+pub(super) enum Change {
     Length(usize),
     Bytes { from: usize, to: usize },
 }
@@ -151,6 +153,7 @@ impl Medium {
             cached: vec![0; bytes as usize],
             durable: Vec::new(),
             changes: vec![Change::Length(bytes as usize)],
+            begun: None,
         });
         let inode = self.inodes.len() - 1;
         self.names.insert(name.to_owned(), inode);
@@ -203,8 +206,13 @@ impl Medium {
 
     pub(super) fn sync(&mut self, inode: usize) {
         let inode = &mut self.inodes[inode];
-        for change in std::mem::take(&mut inode.changes) {
+        let changes = std::mem::take(&mut inode.changes);
+        let begins = changes.iter().any(|change| inode.is_record(*change));
+        for change in changes {
             inode.carry(change);
+        }
+        if begins && inode.begun.is_none() {
+            inode.begun = Some(inode.durable.clone());
         }
     }
 
@@ -267,41 +275,6 @@ impl Medium {
         };
     }
 
-    pub(super) fn rot(&mut self, rot: Rot, rng: &mut Rng) -> Option<String> {
-        let old = |(name, inode): (&String, &usize)| {
-            let bytes = &self.inodes[*inode].durable;
-            let end = bytes.iter().rposition(|byte| *byte != 0)? / 2;
-            (name.ends_with(".segment") && end > HEADER + 2 * SECTOR)
-                .then(|| (name.clone(), *inode, end))
-        };
-        let candidates: Vec<_> = self.durable_names.iter().filter_map(old).collect();
-        let (name, inode, end) = candidates
-            .get(rng.below(candidates.len() as u64) as usize)?
-            .clone();
-        let at = HEADER + rng.below((end - HEADER) as u64) as usize;
-        let sector = at / SECTOR * SECTOR;
-        let bytes = &mut self.inodes[inode].durable;
-        match rot {
-            Rot::Flip => bytes[at] ^= 1 << rng.below(8),
-            Rot::Zeros => bytes[sector..sector + SECTOR].fill(0),
-            Rot::Stray => bytes.copy_within(sector - SECTOR..sector, sector),
-            Rot::Empty => bytes.clear(),
-            Rot::Lost => {
-                self.durable_names.remove(&name);
-                self.names.remove(&name);
-            }
-        }
-        // What the medium has lost, the cache has lost too by the time anyone looks.
-        let Inode {
-            cached,
-            durable,
-            changes,
-        } = &mut self.inodes[inode];
-        cached.clone_from(durable);
-        changes.clear();
-        Some(format!("{rot:?} of {name} at {at}"))
-    }
-
     fn ensure_room(&self, more: u64) -> io::Result<()> {
         match self.capacity {
             Some(capacity) if more > 0 && self.used() + more > capacity => {
@@ -323,6 +296,12 @@ impl Medium {
 }
 
 impl Inode {
+    /// Whether this wrote something behind the header.
+    fn is_record(&self, change: Change) -> bool {
+        matches!(change, Change::Bytes { from, .. }
+            if from >= HEADER && self.cached.get(from).is_some_and(|first| *first != 0))
+    }
+
     fn carry(&mut self, change: Change) {
         match change {
             Change::Length(length) => self.durable.resize(length, 0),

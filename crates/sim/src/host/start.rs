@@ -145,6 +145,8 @@ fn replica_config(id: NodeId, recovery: &Recovery<SimDisk>, plan: &Plan) -> Repl
         request_timeout: around.request_timeout,
         retry_interval: around.retry_interval,
         pending_max: around.pending_max,
+        pending_bytes_max: around.pending_bytes,
+        backlog_bytes_max: around.backlog_bytes,
         batch_bytes_max: around.batch_bytes,
         snapshot_every_bytes: around.snapshot_every,
         chunk_bytes: around.chunk_bytes,

@@ -97,6 +97,8 @@ fn around(rng: &mut Rng, limits: &Limits) -> Around {
         request_timeout: millis(rng, 1_000, 6_000),
         retry_interval: millis(rng, 100, 1_500),
         pending_max: *pick(rng, &[4, 64, 65_536]),
+        pending_bytes: *pick(rng, &[4 << 10, 64 << 20]),
+        backlog_bytes: *pick(rng, &[2 << 10, 64 << 20]),
         // A batch has to fit into what may be uncommitted, with what surrounds its commands.
         batch_bytes: (*pick(rng, &[64u64, 1 << 10, 16 << 10])).min(limits.uncommitted_bytes / 4),
         // The log keeps what two snapshots span.
@@ -197,7 +199,7 @@ mod tests {
                 *on.entry(class).or_default() += 1;
             }
         }
-        assert_eq!(on.len(), 19, "{on:?}");
+        assert_eq!(on.len(), 20, "{on:?}");
         let always = |class: &str| ["decay", "wipe"].contains(&class);
         for (class, seeds) in on {
             assert!((50..650).contains(&seeds), "{class} in {seeds} of 1000");

@@ -34,10 +34,11 @@ impl Draw {
 
     pub(super) fn all(&mut self, faults: &mut Vec<Planned>, lost: &[usize]) {
         type Class = fn(&mut Draw) -> Fault;
-        let classes: [(Class, u64); 13] = [
+        let classes: [(Class, u64); 14] = [
             (Self::weather, 6),
             (Self::cut, 8),
             (Self::slow_link, 4),
+            (Self::half_open, 4),
             (|draw| Fault::Kill(draw.member()), 8),
             (Self::power_loss, 8),
             (Self::crash_in_call, 6),
@@ -70,8 +71,7 @@ impl Draw {
             self.storm(faults);
         }
         for member in lost {
-            let rots = [Rot::Flip, Rot::Stray, Rot::Zeros, Rot::Lost, Rot::Empty];
-            let rot = *pick(&mut self.rng, &rots);
+            let rot = *pick(&mut self.rng, &Rot::ALL);
             let wipe = self.rng.one_in(4);
             let fault = if wipe {
                 Fault::Wipe(*member)
@@ -200,6 +200,13 @@ impl Draw {
             from: self.member(),
             to: self.member(),
             by: millis(&mut self.rng, 50, 3_000),
+        }
+    }
+
+    fn half_open(&mut self) -> Fault {
+        Fault::HalfOpen {
+            from: self.member(),
+            to: self.member(),
         }
     }
 

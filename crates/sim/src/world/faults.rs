@@ -20,9 +20,12 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         });
         self.agenda
             .put(self.now.after(planned.lasts), Happening::End(index));
-        self.network.begin(index, &planned.fault);
+        self.network.begin(self.now, index, &planned.fault);
         match planned.fault {
-            Fault::Weather { .. } | Fault::Cut(_) | Fault::SlowLink { .. } => {}
+            Fault::Weather { .. }
+            | Fault::Cut(_)
+            | Fault::SlowLink { .. }
+            | Fault::HalfOpen { .. } => {}
             Fault::Leader(blow) => self.strike_leader(index, blow),
             Fault::Kill(member) => {
                 self.hosts[member].kill();
@@ -94,6 +97,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             Fault::Weather { .. }
             | Fault::Cut(_)
             | Fault::SlowLink { .. }
+            | Fault::HalfOpen { .. }
             | Fault::CrashInCall { .. }
             | Fault::Pause(_)
             | Fault::Jump { .. }
@@ -173,7 +177,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 *blocked = 1 << host;
             }
         }
-        self.network.begin(index, &Fault::Cut(blocked));
+        self.network.begin(self.now, index, &Fault::Cut(blocked));
     }
 
     fn decay(&mut self, member: usize, rot: crate::Rot) {

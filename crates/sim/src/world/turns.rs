@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate_core::Clock;
 
 use super::{Happening, Own, Running, Todo, World};
-use crate::checker::{Shown, Verdict};
+use crate::checker::{Shown, Verdict, Violation};
 use crate::{Moment, Protocol, Workload};
 
 impl<P: Protocol, W: Workload> World<'_, P, W> {
@@ -48,11 +48,13 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     /// Shows the checkers what the member shows.
     pub(super) fn observe(&mut self, host: usize) -> Verdict {
         self.judge_commits(host)?;
+        self.judge_budgets(host)?;
         let committed = std::mem::take(&mut self.committed);
         let Some(process) = &self.hosts[host].process else {
             return Ok(());
         };
         let replica = &process.replica;
+
         for (at, command) in replica.machine().take_applied() {
             self.checkers.on_applied(host, at, command)?;
         }
@@ -69,6 +71,32 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             },
             committed,
         )
+    }
+
+    /// What waits in a member is bounded by its config, at all times (law 7).
+    fn judge_budgets(&self, host: usize) -> Verdict {
+        let Some(process) = &self.hosts[host].process else {
+            return Ok(());
+        };
+        let (around, limits) = (&self.plan.around, &self.plan.limits);
+        let (commands, bytes, reads) = process.replica.open();
+        let status = process.replica.status();
+        let log_bytes = limits.log_bytes + limits.message_bytes;
+        let kept = commands <= around.pending_max
+            && bytes <= around.pending_bytes
+            && reads <= around.pending_max
+            && status.bytes <= log_bytes
+            && process.replica.backlog_bytes() <= log_bytes;
+        if kept {
+            return Ok(());
+        }
+        let what = format!(
+            "member {}: open {:?}, backlog {}, {status:?}",
+            host + 1,
+            process.replica.open(),
+            process.replica.backlog_bytes()
+        );
+        Err(Violation::new("budgets are kept (law 7, L5)", what))
     }
 
     /// What it has said to be chosen is judged before anything that it says or writes upon that.
