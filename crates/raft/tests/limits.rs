@@ -218,11 +218,13 @@ fn full() -> Leader {
 
 fn persists(outputs: &[Output<Message, quorate_raft::Record>]) -> usize {
     let is_append = |output: &&Output<_, quorate_raft::Record>| {
-        let record = match output {
-            Output::Persist { record, .. } => record,
-            _ => return false,
-        };
-        matches!(record, quorate_raft::Record::Append { .. })
+        matches!(
+            output,
+            Output::Persist {
+                record: quorate_raft::Record::Append { .. },
+                ..
+            }
+        )
     };
     outputs.iter().filter(is_append).count()
 }
@@ -246,11 +248,13 @@ fn a_full_log_replaces_what_its_leader_contradicts_and_grows_no_longer() {
     follower.sync();
     let outputs = follower.hear(append(2, (9, 2), 9, &[2]));
     let asks = |output: &Output<_, _>| {
-        let message = match output {
-            Output::Send { message, .. } => message,
-            _ => return false,
-        };
-        matches!(message, Message::Rejected { .. })
+        matches!(
+            output,
+            Output::Send {
+                message: Message::Rejected { .. },
+                ..
+            }
+        )
     };
     assert!(outputs.iter().any(asks), "{outputs:?}");
 }

@@ -18,6 +18,9 @@ impl Medium {
     pub(super) fn rot(&mut self, rot: Rot, rng: &mut Rng) -> Option<String> {
         let segments = rot == Rot::Old || rng.one_in(2);
         let mut candidates = self.candidates(segments);
+        if candidates.is_empty() && rot != Rot::Old {
+            candidates = self.candidates(!segments);
+        }
         if rot == Rot::Old {
             // Nothing behind it: what the newest segment held last is known to nobody else on this disk.
             candidates.pop();
@@ -66,7 +69,9 @@ impl Medium {
                 (0, end)
             };
             let fits = to > from + if segments { 2 * SECTOR } else { 0 };
-            let kind = name.ends_with(".segment") == segments && !name.ends_with(".tmp");
+            // Where a name ends in a dot and more: what it is for.
+            let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+            let kind = (ending == "segment") == segments && ending != "tmp";
             (kind && fits).then(|| Candidate {
                 name: name.clone(),
                 inode: *inode,

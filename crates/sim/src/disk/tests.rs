@@ -105,3 +105,55 @@ fn decay_strikes_only_the_older_half() {
         assert!(spoilt.len() == 1 && spoilt[0] < 10_000, "{spoilt:?}");
     }
 }
+
+/// Two segments of two writes each, and a small file beside them.
+fn long_ago() -> SimDisk {
+    let disk = SimDisk::new(Rng::new(3));
+    for name in ["1.segment", "2.segment"] {
+        let file = disk.create(name, 0).unwrap();
+        for (at, byte) in [(4_096, 1), (10_000, 2)] {
+            file.write_at(at, &[IoSlice::new(&[byte; 4_000])]).unwrap();
+            file.sync().unwrap();
+        }
+    }
+    let file = disk.create("head", 0).unwrap();
+    file.write_at(0, &[IoSlice::new(&[3; 84])]).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir().unwrap();
+    disk
+}
+
+fn whole(disk: &SimDisk, name: &str) -> Option<Vec<u8>> {
+    let file = disk.open(name).ok()?;
+    let mut bytes = vec![0; file.bytes().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    Some(bytes)
+}
+
+#[test]
+fn an_old_copy_takes_the_place_of_any_segment_but_the_newest() {
+    let disk = long_ago();
+    let [first, second] = ["1.segment", "2.segment"].map(|name| whole(&disk, name));
+    disk.rot(Rot::Old, &mut Rng::new(1)).expect("there is one");
+    let old = whole(&disk, "1.segment").unwrap();
+    assert_eq!(old[..], first.unwrap()[..8_096]);
+    assert_eq!(whole(&disk, "2.segment"), second);
+}
+
+#[test]
+fn every_file_may_decay_and_one_at_a_time() {
+    let names = ["1.segment", "2.segment", "head"];
+    let mut struck = [0; 3];
+    for seed in 0..120 {
+        let disk = long_ago();
+        let before = names.map(|name| whole(&disk, name));
+        let rot = Rot::ALL[seed as usize % 5];
+        disk.rot(rot, &mut Rng::new(seed)).expect("old enough");
+        let after = names.map(|name| whole(&disk, name));
+        for (struck, (before, after)) in struck.iter_mut().zip(before.iter().zip(&after)) {
+            *struck += u32::from(before != after);
+        }
+    }
+    assert!(struck.iter().sum::<u32>() <= 120);
+    assert!(struck.iter().all(|count| *count > 10), "{struck:?}");
+}

@@ -34,9 +34,9 @@ pub(super) fn judge(
 }
 
 fn fits(key: Key, changes: &[(Position, u64)], output: &Seen) -> bool {
-    let numbers = changes.iter().map(|(_, number)| *number);
+    let mut numbers = changes.iter().map(|(_, number)| *number);
     match (key, output) {
-        (Key::Cell(_), Seen::Number(number)) => *number == numbers.last().unwrap_or(0),
+        (Key::Cell(_), Seen::Number(number)) => *number == numbers.next_back().unwrap_or(0),
         (Key::Counter(_), Seen::Number(count)) => *count == changes.len() as u64,
         (Key::List(_), Seen::Items(items)) => numbers.eq(items.iter().copied()),
         (Key::Alarm(_), Seen::Done) => true,

@@ -85,7 +85,8 @@ fn limits(rng: &mut Rng) -> Limits {
         // A message becomes one record, which has to fit into a segment.
         message_bytes: *pick(rng, &[1 << 10, 4 << 10, 16 << 10]),
         uncommitted_bytes,
-        log_bytes: (*pick(rng, &[64u64 << 10, 1 << 20, 1 << 30])).max(2 * uncommitted_bytes),
+        log_bytes: (*pick(rng, &[8u64 << 10, 64 << 10, 1 << 20, 1 << 30]))
+            .max(2 * uncommitted_bytes),
         reads: *pick(rng, &[2, 64, 65_536]),
     }
 }
