@@ -9,6 +9,7 @@ use crate::error::At;
 use crate::format::{Owner, PAGE, segment_generation, segment_name};
 use crate::head::{HEAD, HEAD_TEMP, Head, HeadFile};
 use crate::journal::Store;
+use crate::peer_book::{PEERS, PEERS_TEMP};
 use crate::records::Records;
 use crate::scan::{Cursor, Image};
 use crate::segments::{Closed, Open, SEGMENT_TEMP, Segments};
@@ -54,7 +55,7 @@ impl<D: Disk> Journal<D> {
     ) -> Result<(Self, Recovery<D>), JournalError> {
         config.validate()?;
         let names = disk.list().at("list", "the directory")?;
-        for temp in [HEAD_TEMP, SEGMENT_TEMP] {
+        for temp in [HEAD_TEMP, SEGMENT_TEMP, PEERS_TEMP] {
             if names.iter().any(|name| name == temp) {
                 disk.remove(temp).at("remove", temp)?;
             }
@@ -86,9 +87,12 @@ impl<D: Disk> Journal<D> {
 
 /// Segments without a head are not a new directory: term and vote went with the head (`RELIABILITY` C6).
 fn refuse_orphans(names: &[String]) -> Result<(), JournalError> {
-    let orphan = names
-        .iter()
-        .find(|name| *name == WATERMARK || segment_generation(name).is_some() || is_snapshot(name));
+    let orphan = names.iter().find(|name| {
+        *name == WATERMARK
+            || *name == PEERS
+            || segment_generation(name).is_some()
+            || is_snapshot(name)
+    });
     match orphan {
         None => Ok(()),
         Some(name) => {
