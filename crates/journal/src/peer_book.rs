@@ -79,6 +79,11 @@ impl<D: Disk> PeerBook<D> {
         self.met.get(&id).copied()
     }
 
+    /// All members that were met, and their disks.
+    pub fn all(&self) -> impl Iterator<Item = (NodeId, Incarnation)> {
+        self.met.iter().map(|(id, incarnation)| (*id, *incarnation))
+    }
+
     /// Takes note of a member; durable when this returns.
     ///
     /// # Errors

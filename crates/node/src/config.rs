@@ -18,8 +18,11 @@ pub struct NodeConfig {
     pub id: NodeId,
     /// Where to listen for other members, `host:port`; port 0 takes a free one.
     pub listen: String,
-    /// Where the other members are, `host:port`, resolved at every dial; this member may be among them. More can
-    /// be named later with [`Node::set_peer`](crate::Node::set_peer).
+    /// Where other members reach this one, as it tells those who do not know it: `host:port`. Empty: where it listens.
+    pub advertise: String,
+    /// Where the other members are, `host:port`, resolved at every dial; this member may be among them. Counts for members
+    /// of which the configuration in the log gives no address. More can be named later with
+    /// [`Node::set_peer`](crate::Node::set_peer).
     pub peers: BTreeMap<NodeId, String>,
     /// Where the journal and the snapshots are. With [`Durability::Memory`] nothing is written and it has to be empty.
     pub data_dir: PathBuf,
@@ -45,6 +48,9 @@ pub struct LinkConfig {
     pub bulk: LaneLimits,
     /// When to give a connection up and when to dial again.
     pub timing: Timing,
+    /// Members of the cluster that are heard although this member's configuration does not name them, at once: it may be
+    /// behind, and has to hear from them to learn who they are.
+    pub strangers_max: usize,
 }
 
 /// How much the runtime does at once, and how long it waits.
@@ -80,6 +86,7 @@ impl NodeConfig {
             cluster,
             id,
             listen: "127.0.0.1:0".to_owned(),
+            advertise: String::new(),
             peers: BTreeMap::new(),
             data_dir: data_dir.into(),
             may_create: true,
@@ -89,6 +96,7 @@ impl NodeConfig {
                 control: LaneLimits::CONTROL,
                 bulk: LaneLimits::BULK,
                 timing: Timing::default(),
+                strangers_max: 16,
             },
             pace: Pace::default(),
         }

@@ -15,7 +15,7 @@ use crate::door::Arrival;
 use crate::error::Stopped;
 use crate::inputs::{Appetite, Inputs, Notice};
 use crate::outlets::Outlets;
-use crate::request::{Digest, Request, Waiter};
+use crate::request::{Digest, PeerProgress, Request, Waiter};
 use crate::status::Board;
 
 /// A member at work.
@@ -209,6 +209,12 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
                 // As above.
                 let _ = answer.send(self.replica.links());
             }
+            Request::Peers { answer } => {
+                let peers = self.replica.log().peers().into_iter();
+                let progress = peers.map(|peer| PeerProgress::of(&peer, clock.now));
+                // As above.
+                let _ = answer.send(progress.collect());
+            }
             Request::Promote {
                 round,
                 force,
@@ -256,6 +262,7 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         std::mem::swap(&mut self.scratch.effects, &mut effects);
         self.scratch.effects.append(&mut effects);
         self.outlets.send_off();
+        self.outlets.members.follow(clock.now);
     }
 
     /// Without a journal, what was written is durable at once. True: something was.
@@ -285,10 +292,9 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
             snapshot_failed_at,
             ..
         } = self.moment;
-        [self.replica.deadline(), stopping_until, snapshot_failed_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = [stopping_until, snapshot_failed_at];
+        let others = [self.replica.deadline(), self.outlets.members.deadline()];
+        own.into_iter().chain(others).flatten().min()
     }
 
     fn stop_if_done(&mut self, clock: Clock) -> Result<(), Stopped> {

@@ -1,6 +1,6 @@
 //! Why a member does not start, and why it ends.
 
-use quorate_core::{DecodeError, MalformedSnapshot, Mark, RestoreError, SnapshotMeta};
+use quorate_core::{DecodeError, MalformedSnapshot, Mark, NodeId, RestoreError, SnapshotMeta};
 use quorate_journal::{JournalError, SnapshotError};
 use quorate_transport::BindError;
 
@@ -95,6 +95,16 @@ pub enum Stopped {
         /// What is wrong.
         why: MalformedSnapshot,
     },
+    /// Another member has met this one with another disk: what was promised from that disk is forgotten, so this one must
+    /// not speak under its name (`RELIABILITY` C7).
+    #[error(
+        "wiped: member {by} has met this member with another disk, and what it promised from that one is forgotten: \
+         rejoin under a new id with --join"
+    )]
+    Wiped {
+        /// Who says so.
+        by: NodeId,
+    },
     /// Its code panicked, or the runtime was shut down under it.
     #[error("the member's task ended before its time")]
     Aborted,
@@ -102,13 +112,14 @@ pub enum Stopped {
 
 impl Stopped {
     /// The exit code for a process that is this member, after `sysexits.h`: 0 if it was asked to, 74 if the
-    /// disk failed, 65 for what is not what was written.
+    /// disk failed, 65 for what is not what was written, 66 if its disk is not the one that it had.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Asked => 0,
             Self::Journal(error) => error.exit_code(),
             Self::Snapshots(error) => error.exit_code(),
             Self::MalformedSnapshot { .. } => 65,
+            Self::Wiped { .. } => 66,
             Self::Aborted => 70,
         }
     }

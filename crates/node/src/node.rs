@@ -11,7 +11,8 @@ use quorate_transport::{Faults, LinkStatus, Transport};
 use tokio::sync::{oneshot, watch};
 
 use crate::error::Stopped;
-use crate::request::{Applied, Digest, PromoteError, Promoted, ReadStamp, Request};
+use crate::links::Links;
+use crate::request::{Applied, Digest, PeerProgress, PromoteError, Promoted, ReadStamp, Request};
 use crate::status::{Leadership, NodeStatus};
 
 /// A running member of a replicated log, whichever log that is. Cheap to clone; when the last clone is dropped, the
@@ -26,6 +27,7 @@ pub(crate) struct Handle<S: StateMachine> {
     /// Raising it, or dropping it, stops the member.
     pub(crate) stop: Mutex<Publisher>,
     pub(crate) transport: Transport,
+    pub(crate) links: Arc<Links>,
     pub(crate) status: watch::Receiver<NodeStatus>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) ended: watch::Receiver<Option<Stopped>>,
@@ -142,6 +144,21 @@ impl<S: StateMachine> Node<S> {
         }
     }
 
+    /// How far the other members are, as this one sees them if it leads; empty if it does not.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`] or [`Failure::Stopped`].
+    pub fn peers(
+        &self,
+    ) -> impl Future<Output = Result<Vec<PeerProgress>, Failure>> + Send + use<S> {
+        let (answer, fate) = oneshot::channel();
+        let pushed = self.push(Request::Peers { answer });
+        async move {
+            pushed?;
+            fate.await.map_err(|_| Failure::Stopped)
+        }
+    }
+
     /// Asks this member to lead, for logs whose leader is appointed: `round` is the number of the appointment, above all
     /// before it, or none for the next that is free. With `force` the other members are not asked whether they have more.
     ///
@@ -195,9 +212,9 @@ impl<S: StateMachine> Node<S> {
         self.handle.transport.address()
     }
 
-    /// Says where another member is, or that it has moved there.
+    /// Says where another member is, or that it has moved there, whatever its config or the configuration says.
     pub fn set_peer(&self, id: NodeId, address: impl Into<String>) {
-        self.handle.transport.set_peer(id, address);
+        self.handle.links.set_peer(id, address.into());
     }
 
     /// How the links to the other members are.

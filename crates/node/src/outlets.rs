@@ -8,7 +8,9 @@ use quorate_transport::{Frame, Lane, Transport};
 
 use crate::archive::{Archive, Crowded, Task};
 use crate::door::Hall;
+use crate::gate::CloseOnDrop;
 use crate::ledger::Ledger;
+use crate::members::Members;
 use crate::request::{Applied, PromoteAnswer, PromoteError, Promoted, ReadStamp, Waiter};
 use crate::status::{Load, NodeStatus};
 use crate::waiting::Waiting;
@@ -19,6 +21,9 @@ pub(crate) struct Outlets<S: StateMachine> {
     pub(crate) ledger: Ledger,
     pub(crate) archive: Archive<S::Snapshot>,
     pub(crate) transport: Transport,
+    pub(crate) members: Members,
+    /// Lets go of the directory.
+    pub(crate) _gate: CloseOnDrop,
     pub(crate) waiting: Waiting<Waiter<S>>,
     /// Frames of this turn; they leave after the turn's writes are with the journal.
     pub(crate) frames: Vec<(NodeId, Frame)>,
@@ -68,8 +73,7 @@ impl<S: StateMachine> Outlets<S> {
                 self.link_changes += 1;
                 tracing::info!(link = %event, "link changed");
             }
-            // Links are those of the config.
-            Effect::Configured(_) => {}
+            Effect::Configured(configuration) => self.members.on_configured(configuration),
             Effect::Report(report) => self.on_report(report),
             Effect::Reply { ticket, at, reply } => {
                 if let Some(Waiter::Write(answer)) = self.waiting.take(ticket) {
@@ -231,7 +235,7 @@ impl<S: StateMachine> Outlets<S> {
             incarnation,
             life,
             log: replica.status(),
-            members: replica.log().configuration().voters().into(),
+            configuration: self.members.configuration(),
             applied: replica.applied(),
             snapshot: replica.snapshot(),
             journal: self.ledger.status(!no_room),

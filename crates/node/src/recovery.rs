@@ -7,7 +7,7 @@ use quorate_core::{
     SnapshotMeta, StateMachine, decode,
 };
 use quorate_journal::{
-    CHUNK_BYTES, Cut, Disk, Identity, Journal, JournalError, Recovery, SnapshotStore,
+    CHUNK_BYTES, Cut, Disk, Identity, Journal, JournalError, PeerBook, Recovery, SnapshotStore,
 };
 
 use crate::archive;
@@ -25,6 +25,8 @@ pub(crate) struct Recovered<D: Disk, L: ReplicatedLog, S: StateMachine> {
     pub(crate) journal: Option<Journal<D>>,
     /// The last record in it.
     pub(crate) durable: Mark,
+    /// Whom this member has met; none if nothing is to be written.
+    pub(crate) book: Option<PeerBook<D>>,
 }
 
 /// The config of the log, once it is known which run of the member this is.
@@ -51,7 +53,7 @@ where
 {
     let Seed { log, empty, clocks } = seed;
     let opened = open_journal(&disk, config)?;
-    let (store, found) = SnapshotStore::open(disk, config.cluster, CHUNK_BYTES)?;
+    let (store, found) = SnapshotStore::open(disk.clone(), config.cluster, CHUNK_BYTES)?;
     let restored = match found.newest {
         Some(snapshot) => load_state(&store, snapshot)?,
         None => Restored::empty(empty()),
@@ -66,6 +68,10 @@ where
         .map_or(Mark::ZERO, |(_, recovery)| recovery.last);
     let known = (found.newest, restored.configuration().cloned());
     let log = restore_log::<D, L>(config, log(life), &clocks, opened.as_ref(), known)?;
+    let book = opened
+        .as_ref()
+        .map(|_| PeerBook::open(disk, config.cluster, config.id, incarnation))
+        .transpose()?;
     let mut limits = config.replica.clone();
     (limits.id, limits.life) = (config.id, life);
     say(opened.as_ref(), found.newest);
@@ -79,6 +85,7 @@ where
         store,
         journal: opened.map(|(journal, _)| journal),
         durable,
+        book,
     })
 }
 

@@ -1,8 +1,11 @@
 //! What clients ask of a member, on its way from their handle to the core.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use quorate_core::{
-    Direction, Epoch, Failure, LinkStatus, NodeId, Position, ReadLevel, Rejection, StateMachine,
+    Direction, Epoch, Failure, Instant, LinkStatus, NodeId, PeerStatus, Position, ReadLevel,
+    Rejection, StateMachine,
 };
 use tokio::sync::oneshot;
 
@@ -31,6 +34,28 @@ pub struct Digest {
     pub applied: Position,
     /// Equal at equal positions on every member.
     pub digest: u64,
+}
+
+/// Another member, as its leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerProgress {
+    /// Who.
+    pub id: NodeId,
+    /// Up to where it has the leader's log on its disk.
+    pub matched: Position,
+    /// How long ago it was last heard.
+    pub silent_for: Duration,
+}
+
+impl PeerProgress {
+    pub(crate) fn of(peer: &PeerStatus, now: Instant) -> Self {
+        let PeerStatus { id, matched, heard } = *peer;
+        Self {
+            id,
+            matched,
+            silent_for: now.since(heard),
+        }
+    }
 }
 
 /// A member that was promoted: it leads.
@@ -89,6 +114,9 @@ pub(crate) enum Request<S: StateMachine> {
     Flows {
         answer: oneshot::Sender<Vec<LinkStatus>>,
     },
+    Peers {
+        answer: oneshot::Sender<Vec<PeerProgress>>,
+    },
     Promote {
         round: Option<u64>,
         force: bool,
@@ -109,6 +137,7 @@ impl<S: StateMachine> Request<S> {
                 Self::Digest { .. }
                 | Self::Direct { .. }
                 | Self::Flows { .. }
+                | Self::Peers { .. }
                 | Self::Promote { .. } => 0,
             }
     }
@@ -122,6 +151,7 @@ impl<S: StateMachine> Request<S> {
             Self::Digest { .. }
             | Self::Direct { .. }
             | Self::Flows { .. }
+            | Self::Peers { .. }
             | Self::Promote { .. } => {}
         }
     }

@@ -1,10 +1,10 @@
 //! Starting a member, and seeing it to its end.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quorate_core::{Life, ReplicatedLog, StateMachine};
-use quorate_handoff::{BatchSender, batch_queue, watermark};
+use quorate_handoff::{BatchReceiver, BatchSender, batch_queue, watermark};
 use quorate_journal::{Disk, Durability, FileDisk, Journal, JournalError, MemDisk};
 use quorate_transport::{Config as TransportConfig, Transport};
 use tokio::sync::watch;
@@ -18,8 +18,10 @@ use crate::config::NodeConfig;
 use crate::core::{Core, Limits, Moment, Scratch};
 use crate::door::{Hall, door};
 use crate::error::{StartError, Stopped};
+use crate::gate::{CloseOnDrop, Gate};
 use crate::inputs::{Durable, Inputs, Notice, StopSignal};
 use crate::ledger::Ledger;
+use crate::members::Members;
 use crate::node::{Handle, Node, Refusal};
 use crate::outlets::{Losses, Lost, Name, Outlets};
 use crate::recovery::{LogConfig, Recovered, Seed, fresh_incarnation, recover};
@@ -146,13 +148,22 @@ where
         let recovered = recover::<D, L, S, F>(open()?, &config, seed)?;
         Ok::<_, StartError>((recovered, config))
     });
-    let (recovered, config) = match recovering.await {
+    let (mut recovered, config) = match recovering.await {
         Ok(recovered) => recovered?,
         Err(error) => return Err(StartError::Panicked(error.to_string())),
     };
-    let (door, hall) = door(&config.links.control, &config.links.bulk);
-    let bound = Transport::bind_with(transport_config(&config, recovered.name), door).await?;
-    match assemble(recovered, &config, clocks, hall, bound.clone()) {
+    let (door, peers) = door(&config.links.control, &config.links.bulk);
+    let (told, notices) = batch_queue(NOTICE_BYTES_MAX);
+    let gate = Arc::new(Gate::new(recovered.book.take(), told.clone()));
+    let bound = transport_config(&config, recovered.name);
+    let bound = Transport::bind_guarded(bound, door, Arc::clone(&gate) as _).await?;
+    let ends = Ends {
+        gate: gate.closer(),
+        peers,
+        told,
+        notices,
+    };
+    match assemble(recovered, &config, clocks, ends, bound.clone()) {
         Ok((core, node, ended)) => {
             let core = task::spawn(work(core).in_current_span());
             task::spawn(see_to_the_end(core, bound, ended).in_current_span());
@@ -169,12 +180,21 @@ fn transport_config(config: &NodeConfig, name: Name) -> TransportConfig {
     let mut transport = TransportConfig::new(config.cluster, config.id, config.listen.clone());
     transport.incarnation = name.incarnation;
     transport.life = name.life;
-    transport.peers = config.peers.clone();
+    transport.advertise.clone_from(&config.advertise);
+    transport.strangers_max = config.links.strangers_max;
     transport.control = config.links.control;
     transport.bulk = config.links.bulk;
     transport.timing = config.links.timing;
     transport.seed = fresh_incarnation().0;
     transport
+}
+
+/// The core's ends of queues that others fill already.
+struct Ends<M, S> {
+    gate: CloseOnDrop,
+    peers: Hall<M>,
+    told: BatchSender<Notice<M, S>>,
+    notices: BatchReceiver<Notice<M, S>>,
 }
 
 type Assembled<L, S> = (Core<L, S>, Node<S>, watch::Sender<Option<Stopped>>);
@@ -184,7 +204,7 @@ fn assemble<D, L, S>(
     recovered: Recovered<D, L, S>,
     config: &NodeConfig,
     clocks: Clocks,
-    peers: Hall<L::Message>,
+    ends: Ends<L::Message, S>,
     transport: Transport,
 ) -> Result<Assembled<L, S>, StartError>
 where
@@ -194,7 +214,12 @@ where
     S: StateMachine,
 {
     let (clients, requests) = batch_queue(config.replica.pending_bytes_max as usize);
-    let (told, notices) = batch_queue(NOTICE_BYTES_MAX);
+    let Ends {
+        gate,
+        peers,
+        told,
+        notices,
+    } = ends;
     let (stop, stopping) = watermark(0);
     let archive = Archive::start(recovered.store, told.clone()).map_err(StartError::Thread)?;
     let (writer, durable) = writer(recovered.journal, told)?;
@@ -204,11 +229,15 @@ where
         recovered.durable,
         config.pace.journal_bytes_max,
     );
+    let members = Members::new(&recovered.replica, config, &transport);
+    let links = members.links();
     let outlets = Outlets {
         name: recovered.name,
         ledger,
         archive,
         transport: transport.clone(),
+        members,
+        _gate: gate,
         waiting: Waiting::new(),
         frames: Vec::new(),
         lost: Lost::default(),
@@ -222,6 +251,7 @@ where
         clients,
         stop: Mutex::new(stop),
         transport,
+        links,
         status: board.status.subscribe(),
         leadership: board.leadership.subscribe(),
         ended: end,

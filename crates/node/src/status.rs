@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quorate_core::{
-    Epoch, Incarnation, Life, Mark, NodeId, Position, RoleKind, SnapshotMeta, Status,
+    Configuration, Epoch, Incarnation, Life, Mark, NodeId, Position, RoleKind, SnapshotMeta, Status,
 };
 use quorate_journal::Durability;
 use tokio::sync::watch;
@@ -20,8 +20,9 @@ pub struct NodeStatus {
     pub life: Life,
     /// The log's own status.
     pub log: Status,
-    /// The members whose votes count, ascending.
-    pub members: Arc<[NodeId]>,
+    /// Who the members are: the configuration in force, at [`Status::configured`]. How far each of them is, its leader
+    /// says: see [`Node::peers`](crate::Node::peers).
+    pub configuration: Arc<Configuration>,
     /// The last position applied.
     pub applied: Position,
     /// The newest snapshot that is durable here.

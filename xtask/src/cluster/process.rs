@@ -116,6 +116,7 @@ impl Drop for Process {
 pub(crate) fn describe(status: ExitStatus) -> String {
     let meaning = match status.code() {
         Some(65) => " (its data is not what was written)",
+        Some(66) => " (it lost its data: it has to come back under a new id)",
         Some(69) => " (an address is taken)",
         Some(70) => " (a bug)",
         Some(74) => " (its disk failed)",

@@ -13,8 +13,8 @@ use super::ConfigError;
 /// `--client-addr`, `QUORATE_CLIENT_ADDR`, `client-addr = "…"`. A flag wins over a variable, a variable over the
 /// file. What is not known is refused.
 ///
-/// Exit codes: 0 stopped as asked (SIGTERM, SIGINT), 65 the data directory is not what was written to it,
-/// 69 an address cannot be listened at, 70 a bug, 74 the disk failed, 78 the settings make no sense or the
+/// Exit codes: 0 stopped as asked (SIGTERM, SIGINT), 65 the data directory is not what was written to it, 66 the member was
+/// here before with another data directory and has to come back under a new id, 69 an address cannot be listened at, 70 a bug, 74 the disk failed, 78 the settings make no sense or the
 /// directory is in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Parser, Deserialize)]
 #[command(name = "quorate-kv", version, rename_all = "kebab-case")]

@@ -209,7 +209,8 @@ fn has_room(node: &Node<KvStore>) -> bool {
 }
 
 fn members(status: &NodeStatus) -> String {
-    let members: Vec<_> = status.members.iter().map(NodeId::to_string).collect();
+    let voters = status.configuration.voters();
+    let members: Vec<_> = voters.iter().map(NodeId::to_string).collect();
     members.join(",")
 }
 

@@ -9,3 +9,4 @@ mod limits;
 mod snapshots;
 mod stopping;
 mod together;
+mod wiped;

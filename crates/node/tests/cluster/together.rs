@@ -23,7 +23,7 @@ async fn three_members_commit_and_every_one_of_them_reads_it() {
     let digest = cluster.agree().await;
     let status = status(cluster.member(leader));
     assert_eq!(status.applied, digest.applied);
-    assert_eq!(status.members.as_ref(), [NodeId(1), NodeId(2), NodeId(3)]);
+    assert_eq!(status.configuration.voters(), [1, 2, 3].map(NodeId));
     assert_eq!(status.journal.durability, Durability::Fsync);
     assert_eq!(status.load.commands_open, 0);
     assert_eq!(status.load.parcels_malformed, 0);
