@@ -87,6 +87,7 @@ mod ranges;
 mod replica;
 mod report;
 mod rng;
+mod search;
 mod snapshot;
 mod time;
 mod window;
@@ -113,6 +114,7 @@ pub use replica::{
 };
 pub use report::{Report, Unfit};
 pub use rng::Rng;
+pub use search::partition_from_end;
 pub use snapshot::SnapshotMeta;
 pub use time::{Instant, Timestamp};
 pub use window::{Limit, Window};

@@ -23,6 +23,18 @@ impl Ranges {
         if start >= end {
             return true;
         }
+        // The hot path: what comes last, in order.
+        match self.runs.last_mut() {
+            Some(last) if last.1 == start => {
+                last.1 = end;
+                return true;
+            }
+            Some(last) if last.1 > start => {}
+            Some(_) | None => {
+                self.runs.push((start, end));
+                return true;
+            }
+        }
         // Runs that touch or overlap `start..end` melt into one.
         let low = self.runs.partition_point(|run| run.1 < start);
         let high = self.runs.partition_point(|run| run.0 <= end);

@@ -15,7 +15,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use quorate_core::{Committed, Mark, Position};
+use quorate_core::{Committed, Mark, Position, partition_from_end};
 use smallvec::SmallVec;
 
 use crate::{Ballot, Value, Vote};
@@ -373,13 +373,8 @@ impl Slots {
         }
     }
 
-    /// The first run that ends at or behind `from`. The last one is asked first: the hot path lives there.
+    /// The first run that ends at or behind `from`. The hot path lives near the end.
     fn index_from(&self, from: Position) -> usize {
-        match self.runs.back() {
-            None => 0,
-            Some(newest) if newest.last() < from => self.runs.len(),
-            Some(newest) if newest.first <= from => self.runs.len() - 1,
-            Some(_) => self.runs.partition_point(|held| held.last() < from),
-        }
+        partition_from_end(self.runs.len(), |index| self.runs[index].last() < from)
     }
 }

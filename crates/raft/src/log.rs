@@ -15,7 +15,7 @@
 
 use alloc::collections::VecDeque;
 
-use quorate_core::{Batch, Committed, Mark, Position};
+use quorate_core::{Batch, Committed, Mark, Position, partition_from_end};
 use smallvec::SmallVec;
 
 use crate::{Point, Run, Term};
@@ -370,19 +370,13 @@ impl Log {
         }
     }
 
-    /// The run that holds `position`. The newest two are asked first: the hot path lives there.
+    /// The run that holds `position`. The hot path lives near the end.
     fn index_of(&self, position: Position) -> Option<usize> {
-        let newest = self.runs.len().checked_sub(1)?;
-        let held = &self.runs[newest];
-        if position >= held.first {
-            return (position <= held.last()).then_some(newest);
-        }
         if position <= self.base.position {
             return None;
         }
-        if position >= self.runs[newest - 1].first {
-            return Some(newest - 1);
-        }
-        Some(self.runs.partition_point(|held| held.last() < position))
+        let behind = |index: usize| self.runs[index].last() < position;
+        let index = partition_from_end(self.runs.len(), behind);
+        (index < self.runs.len()).then_some(index)
     }
 }
