@@ -14,8 +14,9 @@ use crate::config::Pace;
 use crate::door::Arrival;
 use crate::error::Stopped;
 use crate::inputs::{Appetite, Inputs, Notice};
+use crate::orders::{OrderError, Waiter as Waiting};
 use crate::outlets::Outlets;
-use crate::request::{Digest, PeerProgress, Request, Waiter};
+use crate::request::{Digest, Order, PeerProgress, Request, Waiter};
 use crate::status::Board;
 
 /// A member at work.
@@ -129,6 +130,7 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
                 Notice::Event(Event::SnapshotFailed) => {
                     let retry = clock.now + self.limits.pace.snapshot_retry;
                     self.moment.snapshot_failed_at = Some(retry);
+                    self.outlets.orders.on_snapshot_failed();
                 }
                 Notice::Event(event) => {
                     self.on_event(clock, event);
@@ -215,16 +217,34 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
                 // As above.
                 let _ = answer.send(progress.collect());
             }
-            Request::Promote {
+            Request::Order(order) => self.on_order(clock, order),
+        }
+    }
+
+    fn on_order(&mut self, clock: Clock, order: Order) {
+        let (orders, effects) = (&mut self.outlets.orders, &mut self.scratch.effects);
+        match order {
+            Order::Promote {
                 round,
                 force,
-                answer,
+                outcome,
             } => {
-                let ticket = self.outlets.await_promotion(answer);
-                let order = (round, force);
-                self.replica
-                    .promote(clock, ticket, order, &mut self.scratch.effects);
+                let ticket = orders.take(Waiting::Promote(outcome));
+                self.replica.promote(clock, ticket, (round, force), effects);
             }
+            Order::Reconfigure { change, outcome } => {
+                let ticket = orders.take(Waiting::Reconfigure(outcome));
+                self.replica.reconfigure(clock, ticket, change, effects);
+            }
+            Order::Transfer { to, outcome } => {
+                let ticket = orders.take(Waiting::Transfer(outcome));
+                self.replica.transfer(clock, ticket, to, effects);
+            }
+            Order::Snapshot { outcome } => match self.replica.want_snapshot() {
+                // Who no longer waits does not want to know.
+                None => drop(outcome.send(Err(OrderError::Empty))),
+                Some(from) => orders.await_snapshot(from, outcome),
+            },
         }
     }
 
@@ -318,6 +338,7 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
     }
 
     fn publish(&mut self) {
+        self.outlets.orders.on_snapshot(self.replica.snapshot());
         let status = self
             .outlets
             .status(&self.replica, &self.inputs.peers, self.moment.no_room);

@@ -5,14 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{Direction, Failure, NodeId, ReadLevel, StateMachine};
+use quorate_core::{
+    Change, Direction, Failure, NodeId, Position, ReadLevel, SnapshotMeta, StateMachine,
+};
 use quorate_handoff::{BatchSender, Publisher, PushError};
 use quorate_transport::{Faults, LinkStatus, Transport};
 use tokio::sync::{oneshot, watch};
 
 use crate::error::Stopped;
 use crate::links::Links;
-use crate::request::{Applied, Digest, PeerProgress, PromoteError, Promoted, ReadStamp, Request};
+use crate::orders::{OrderError, Promoted, Transferred};
+use crate::request::{Applied, Digest, Order, PeerProgress, ReadStamp, Request};
 use crate::status::{Leadership, NodeStatus};
 
 /// A running member of a replicated log, whichever log that is. Cheap to clone; when the last clone is dropped, the
@@ -163,23 +166,68 @@ impl<S: StateMachine> Node<S> {
     /// before it, or none for the next that is free. With `force` the other members are not asked whether they have more.
     ///
     /// # Errors
-    /// [`PromoteError`].
+    /// [`OrderError`].
     pub fn promote(
         &self,
         round: Option<u64>,
         force: bool,
-    ) -> impl Future<Output = Result<Promoted, PromoteError>> + Send + use<S> {
-        let (answer, fate) = oneshot::channel();
-        let pushed = self.push(Request::Promote {
+    ) -> impl Future<Output = Result<Promoted, OrderError>> + Send + use<S> {
+        let (outcome, fate) = oneshot::channel();
+        let order = Order::Promote {
             round,
             force,
-            answer,
-        });
+            outcome,
+        };
+        self.order(order, fate)
+    }
+
+    /// Changes who the members are. Answers where the new configuration stands in the log once it is in force, chosen and
+    /// not joint.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub fn reconfigure(
+        &self,
+        change: Change,
+    ) -> impl Future<Output = Result<Position, OrderError>> + Send + use<S> {
+        let (outcome, fate) = oneshot::channel();
+        self.order(Order::Reconfigure { change, outcome }, fate)
+    }
+
+    /// Hands leadership over: to this member, or to the voter that is fittest.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub fn transfer(
+        &self,
+        to: Option<NodeId>,
+    ) -> impl Future<Output = Result<Transferred, OrderError>> + Send + use<S> {
+        let (outcome, fate) = oneshot::channel();
+        self.order(Order::Transfer { to, outcome }, fate)
+    }
+
+    /// Takes a snapshot of the state as it is now, unless there is one. Answers once it is durable.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub fn snapshot(
+        &self,
+    ) -> impl Future<Output = Result<SnapshotMeta, OrderError>> + Send + use<S> {
+        let (outcome, fate) = oneshot::channel();
+        self.order(Order::Snapshot { outcome }, fate)
+    }
+
+    fn order<T: Send>(
+        &self,
+        order: Order,
+        fate: oneshot::Receiver<Result<T, OrderError>>,
+    ) -> impl Future<Output = Result<T, OrderError>> + Send + use<S, T> {
+        let pushed = self.push(Request::Order(order));
         async move {
             match pushed {
-                Ok(()) => fate.await.unwrap_or(Err(PromoteError::Stopped)),
-                Err(Failure::Stopped) => Err(PromoteError::Stopped),
-                Err(_) => Err(PromoteError::Overloaded),
+                Ok(()) => fate.await.unwrap_or(Err(OrderError::Stopped)),
+                Err(Failure::Stopped) => Err(OrderError::Stopped),
+                Err(_) => Err(OrderError::Overloaded),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use quorate_core::{
     Effect, Event, Incarnation, Life, Message, NodeId, Parcel, Replica, ReplicatedLog, Report,
-    StateMachine, Ticket, encode,
+    StateMachine, encode,
 };
 use quorate_transport::{Frame, Lane, Transport};
 
@@ -11,7 +11,8 @@ use crate::door::Hall;
 use crate::gate::CloseOnDrop;
 use crate::ledger::Ledger;
 use crate::members::Members;
-use crate::request::{Applied, PromoteAnswer, PromoteError, Promoted, ReadStamp, Waiter};
+use crate::orders::Orders;
+use crate::request::{Applied, ReadStamp, Waiter};
 use crate::status::{Load, NodeStatus};
 use crate::waiting::Waiting;
 
@@ -30,8 +31,8 @@ pub(crate) struct Outlets<S: StateMachine> {
     pub(crate) lost: Lost,
     /// How often a link took another direction since the start.
     pub(crate) link_changes: u64,
-    /// Who waits for this member to lead, under the number of the request; the newest only.
-    pub(crate) promotion: Option<(Ticket, PromoteAnswer)>,
+    /// What operators wait for.
+    pub(crate) orders: Orders,
     /// Entries that this member had carried out and that were lost.
     pub(crate) losses: Losses,
 }
@@ -104,43 +105,15 @@ impl<S: StateMachine> Outlets<S> {
         None
     }
 
-    /// Takes in who waits for this member to lead, and names the request.
-    pub(crate) fn await_promotion(&mut self, answer: PromoteAnswer) -> Ticket {
-        let last = self.promotion.take();
-        let number = last.as_ref().map_or(0, |(ticket, _)| ticket.0) + 1;
-        if let Some((_, waiting)) = last {
-            // Who no longer waits does not want to know; likewise below.
-            let _ = waiting.send(Err(PromoteError::Replaced));
-        }
-        self.promotion = Some((Ticket(number), answer));
-        Ticket(number)
-    }
-
     fn on_report(&mut self, report: Report) {
         tracing::warn!(?report, "the log reports");
-        let (ticket, answer) = match report {
-            Report::Promoted {
-                ticket,
-                epoch,
-                missing,
-            } => (ticket, Ok(Promoted { epoch, missing })),
-            Report::Declined { ticket, why } => (ticket, Err(why.into())),
-            Report::Lost { .. } => {
-                match report.lost() {
-                    Some(count) => self.losses.known += count,
-                    None => self.losses.uncounted += 1,
-                }
-                return;
+        if let Report::Lost { .. } = report {
+            match report.lost() {
+                Some(count) => self.losses.known += count,
+                None => self.losses.uncounted += 1,
             }
-            // Told above; whether it was ever acknowledged, nobody knows.
-            Report::Cut { .. }
-            | Report::Reconfigured { .. }
-            | Report::Transferred { .. }
-            | Report::Undecided { .. } => return,
-        };
-        if let Some((_, waiting)) = self.promotion.take_if(|(waiting, _)| *waiting == ticket) {
-            let _ = waiting.send(answer);
         }
+        self.orders.on_report(report);
     }
 
     /// Hands a snapshot's matter to the thread that sees to them.

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    Direction, Epoch, Failure, Instant, LinkStatus, NodeId, PeerStatus, Position, ReadLevel,
-    Rejection, StateMachine,
+    Change, Direction, Failure, Instant, LinkStatus, NodeId, PeerStatus, Position, ReadLevel,
+    SnapshotMeta, StateMachine,
 };
 use tokio::sync::oneshot;
+
+use crate::orders::{Outcome, Promoted, Transferred};
 
 /// A command that was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,35 +60,6 @@ impl PeerProgress {
     }
 }
 
-/// A member that was promoted: it leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Promoted {
-    /// In which epoch.
-    pub epoch: Epoch,
-    /// How many entries the former leader is known to have had that this member has not; none: not known.
-    pub missing: Option<u64>,
-}
-
-/// Why a member does not lead although it was asked to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PromoteError {
-    /// The log refuses: it elects its leaders, or this member is not fit.
-    #[error(transparent)]
-    Refused(#[from] Rejection),
-    /// Another request to lead came while this one waited.
-    #[error("another request to lead came meanwhile")]
-    Replaced,
-    /// The member's queue is full.
-    #[error("overloaded")]
-    Overloaded,
-    /// The member has stopped; whether it was promoted before is not known.
-    #[error("the member has stopped")]
-    Stopped,
-}
-
-/// Where the answer to a request to lead is awaited.
-pub(crate) type PromoteAnswer = oneshot::Sender<Result<Promoted, PromoteError>>;
-
 /// A read to be run on the state, or to be told why it cannot be.
 pub(crate) type Query<S> = Box<dyn FnOnce(Result<(&S, ReadStamp), Failure>) + Send>;
 
@@ -117,10 +90,26 @@ pub(crate) enum Request<S: StateMachine> {
     Peers {
         answer: oneshot::Sender<Vec<PeerProgress>>,
     },
+    Order(Order),
+}
+
+/// What an operator wants.
+pub(crate) enum Order {
     Promote {
         round: Option<u64>,
         force: bool,
-        answer: PromoteAnswer,
+        outcome: Outcome<Promoted>,
+    },
+    Reconfigure {
+        change: Change,
+        outcome: Outcome<Position>,
+    },
+    Transfer {
+        to: Option<NodeId>,
+        outcome: Outcome<Transferred>,
+    },
+    Snapshot {
+        outcome: Outcome<SnapshotMeta>,
     },
 }
 
@@ -138,7 +127,7 @@ impl<S: StateMachine> Request<S> {
                 | Self::Direct { .. }
                 | Self::Flows { .. }
                 | Self::Peers { .. }
-                | Self::Promote { .. } => 0,
+                | Self::Order(_) => 0,
             }
     }
 
@@ -152,7 +141,7 @@ impl<S: StateMachine> Request<S> {
             | Self::Direct { .. }
             | Self::Flows { .. }
             | Self::Peers { .. }
-            | Self::Promote { .. } => {}
+            | Self::Order(_) => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate_core::{Life, ReplicatedLog, StateMachine};
+use quorate_core::{Life, Mark, ReplicatedLog, StateMachine};
 use quorate_handoff::{BatchReceiver, BatchSender, batch_queue, watermark};
 use quorate_journal::{Disk, Durability, FileDisk, Journal, JournalError, MemDisk};
 use quorate_transport::{Config as TransportConfig, Transport};
@@ -23,6 +23,7 @@ use crate::inputs::{Durable, Inputs, Notice, StopSignal};
 use crate::ledger::Ledger;
 use crate::members::Members;
 use crate::node::{Handle, Node, Refusal};
+use crate::orders::Orders;
 use crate::outlets::{Losses, Lost, Name, Outlets};
 use crate::recovery::{LogConfig, Recovered, Seed, fresh_incarnation, recover};
 use crate::status::Board;
@@ -223,17 +224,11 @@ where
     let (stop, stopping) = watermark(0);
     let archive = Archive::start(recovered.store, told.clone()).map_err(StartError::Thread)?;
     let (writer, durable) = writer(recovered.journal, told)?;
-    let ledger = Ledger::new(
-        writer,
-        config.journal.durability,
-        recovered.durable,
-        config.pace.journal_bytes_max,
-    );
     let members = Members::new(&recovered.replica, config, &transport);
     let links = members.links();
     let outlets = Outlets {
         name: recovered.name,
-        ledger,
+        ledger: ledger(writer, recovered.durable, config),
         archive,
         transport: transport.clone(),
         members,
@@ -242,7 +237,7 @@ where
         frames: Vec::new(),
         lost: Lost::default(),
         link_changes: 0,
-        promotion: None,
+        orders: Orders::default(),
         losses: Losses::default(),
     };
     let board = Board::new(outlets.status(&recovered.replica, &peers, false));
@@ -270,14 +265,23 @@ where
         outlets,
         board,
         clocks,
-        limits: Limits {
-            pace: config.pace,
-            backlog_bytes_max: config.replica.backlog_bytes_max.saturating_mul(2),
-        },
+        limits: limits(config),
         moment: Moment::default(),
         scratch: Scratch::new(),
     };
     Ok((core, Node::new(handle), ended))
+}
+
+fn ledger(writer: Option<Writer>, durable: Mark, config: &NodeConfig) -> Ledger {
+    let bytes_max = config.pace.journal_bytes_max;
+    Ledger::new(writer, config.journal.durability, durable, bytes_max)
+}
+
+fn limits(config: &NodeConfig) -> Limits {
+    Limits {
+        pace: config.pace,
+        backlog_bytes_max: config.replica.backlog_bytes_max.saturating_mul(2),
+    }
 }
 
 /// The journal's thread, and how far it is; neither without a journal.

@@ -167,6 +167,12 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         };
     }
 
+    /// Sees to it that there is a snapshot of the state as it is now. Returns the position that it is going to include: it is
+    /// there once [`Self::snapshot`] is at that position or behind it. None: nothing was applied yet.
+    pub fn want_snapshot(&mut self) -> Option<Position> {
+        self.snapshots.order(self.state.applied)
+    }
+
     pub(super) fn on_snapshot_stored(
         &mut self,
         now: Instant,

@@ -43,6 +43,15 @@ impl Snapshots {
         self.wanted = (!there).then_some(from);
     }
 
+    /// An operator wants one of the state at `applied`. Returns the position that it is going to include, or already does.
+    pub(super) fn order(&mut self, applied: Position) -> Option<Position> {
+        if applied == Position::ZERO {
+            return None;
+        }
+        self.demand(self.wanted.unwrap_or_default().max(applied));
+        Some(applied)
+    }
+
     /// Whether one of the state at `applied` is due; it counts as being taken from now on.
     pub(super) fn begin(&mut self, applied: Position) -> bool {
         let wanted = self.wanted.is_some_and(|from| from <= applied);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{Failure, NodeId, ReadLevel};
-use quorate_node::{PromoteError, Promoted};
+use quorate_node::{OrderError, Promoted};
 
 use super::order::{DirectOrder, PromoteOrder};
 use crate::store::{KvStore, Reply};
@@ -41,7 +41,7 @@ pub(crate) trait Member: Clone + Send + Sync + 'static {
     fn promote(
         &self,
         order: PromoteOrder,
-    ) -> impl Future<Output = Result<Promoted, PromoteError>> + Send;
+    ) -> impl Future<Output = Result<Promoted, OrderError>> + Send;
 
     /// Puts a fault on links or on the disk, or takes it off.
     fn fault(&self, order: &FaultOrder);

@@ -6,7 +6,7 @@ use std::future::Future;
 use bytes::Bytes;
 use quorate_core::{Failure, LinkStatus, NodeId, Policy, ReadLevel};
 use quorate_journal::Slowness;
-use quorate_node::{Node, NodeStatus, PromoteError, Promoted};
+use quorate_node::{Node, NodeStatus, OrderError, Promoted};
 use quorate_transport::{Direction, Fault, LinkStatus as LaneStatus};
 
 use super::ServerConfig;
@@ -153,7 +153,7 @@ impl Member for Backing {
         self.node.direct(order.peer, order.direction)
     }
 
-    async fn promote(&self, order: PromoteOrder) -> Result<Promoted, PromoteError> {
+    async fn promote(&self, order: PromoteOrder) -> Result<Promoted, OrderError> {
         self.node.promote(order.round, order.force).await
     }
 

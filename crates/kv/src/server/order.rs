@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use quorate_core::{Direction, NodeId};
-use quorate_node::{PromoteError, Promoted};
+use quorate_node::{OrderError, Promoted};
 
 use super::answer::Answer;
 use super::request::integer;
@@ -64,7 +64,7 @@ pub(crate) fn parse_promote(words: &[Bytes]) -> Result<PromoteOrder, Answer> {
 }
 
 /// What an operator is told of a promotion.
-pub(crate) fn promoted(outcome: Result<Promoted, PromoteError>) -> Answer {
+pub(crate) fn promoted(outcome: Result<Promoted, OrderError>) -> Answer {
     match outcome {
         Ok(Promoted { epoch, missing }) => {
             let missing = missing.map_or_else(|| "unknown".to_owned(), |count| count.to_string());

@@ -150,3 +150,18 @@ async fn a_snapshot_of_another_state_machine_is_refused_with_code_65() {
     );
     assert_eq!(error.exit_code(), 65);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_is_ordered_is_durable_when_the_order_is_answered() {
+    let mut cluster = Cluster::start(1).await;
+    let only = cluster.member(NodeId(1)).clone();
+    let applied = increment_surely(&only, "a").await;
+    let taken = within(only.snapshot()).await.unwrap();
+    assert!(taken.position >= applied.position);
+    let again = within(only.snapshot()).await.unwrap();
+    assert_eq!(again, taken, "nothing has happened since");
+    cluster.stop_member(NodeId(1)).await;
+    let back = cluster.start_member(NodeId(1)).await.unwrap();
+    assert_eq!(status(&back).snapshot, Some(taken));
+    cluster.stop().await;
+}

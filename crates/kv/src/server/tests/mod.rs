@@ -13,7 +13,7 @@ use bytes::Bytes;
 use quorate_core::{
     At, Epoch, Failure, NodeId, Policy, Position, ReadLevel, Rejection, StateMachine, Timestamp,
 };
-use quorate_node::{PromoteError, Promoted};
+use quorate_node::{OrderError, Promoted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -126,7 +126,7 @@ impl Member for Fake {
         state.failures.pop_front().map_or(Ok(()), Err)
     }
 
-    async fn promote(&self, order: PromoteOrder) -> Result<Promoted, PromoteError> {
+    async fn promote(&self, order: PromoteOrder) -> Result<Promoted, OrderError> {
         if order.force {
             return Err(Rejection::Unsupported.into());
         }
