@@ -84,6 +84,10 @@ number! {
     /// The caller's own name for a request, echoed in its answer.
     Ticket
 }
+number! {
+    /// A client's session: the position of the command that opened it.
+    SessionId
+}
 
 /// A leadership, totally ordered: Raft's term and Multi-Paxos's ballot embed into it in order.
 #[derive(

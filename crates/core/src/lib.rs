@@ -88,6 +88,7 @@ mod replica;
 mod report;
 mod rng;
 mod search;
+mod session;
 mod snapshot;
 mod time;
 mod window;
@@ -98,7 +99,7 @@ pub use codec::{Carry, DecodeError, Encoded, decode, encode};
 pub use configuration::{Change, ChangeError, Configuration, Member, Standing, Wish};
 pub use durability::{Durability, UnknownDurability};
 pub use gate::Gate;
-pub use id::{ClusterId, Epoch, Incarnation, Life, Mark, NodeId, Position, Ticket};
+pub use id::{ClusterId, Epoch, Incarnation, Life, Mark, NodeId, Position, SessionId, Ticket};
 pub use link::{Direction, Flow, LinkEvent, LinkReason, LinkStatus, UnknownDirection};
 pub use log::{
     Committed, Credit, Input, Memory, Message, Outbox, Output, PeerStatus, Record, Rejection,
@@ -115,6 +116,7 @@ pub use replica::{
 pub use report::{Report, Unfit};
 pub use rng::Rng;
 pub use search::partition_from_end;
+pub use session::{SessionCall, SessionError};
 pub use snapshot::SnapshotMeta;
 pub use time::{Instant, Timestamp};
 pub use window::{Limit, Window};

@@ -85,6 +85,8 @@ impl<S: StateMachine> Outlets<S> {
                     }));
                 }
             }
+            // No client of a node opens sessions yet.
+            Effect::Opened { .. } | Effect::Closed { .. } => {}
             Effect::Fail { ticket, failure } => {
                 if let Some(waiter) = self.waiting.take(ticket) {
                     waiter.fail(failure);

@@ -30,11 +30,18 @@ impl BatchBuilder {
     /// # Panics
     /// If the bodies together pass [`Batch::BYTES_MAX`].
     pub fn push(&mut self, command: &[u8]) {
+        self.push_parts(&[], command);
+    }
+
+    /// Appends one command that comes in two parts.
+    pub(crate) fn push_parts(&mut self, head: &[u8], rest: &[u8]) {
         let room = self.body.capacity() - self.body.len();
-        if room < command.len() && command.len() <= Self::SMALL {
+        let bytes = head.len() + rest.len();
+        if room < bytes && bytes <= Self::SMALL {
             self.body.reserve(Self::SHARED);
         }
-        self.body.extend_from_slice(command);
+        self.body.extend_from_slice(head);
+        self.body.extend_from_slice(rest);
         assert!(
             self.body.len() <= Batch::BYTES_MAX,
             "a batch body is limited to 4 GiB"

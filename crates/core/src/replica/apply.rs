@@ -7,7 +7,7 @@ use super::image::{Bookkeeping, Image, Restored};
 use super::origins::Admission;
 use crate::{
     At, Batch, Committed, Epoch, Input, Instant, Kind, Label, Position, ReplicatedLog,
-    SnapshotMeta, StateMachine,
+    SnapshotMeta, StateMachine, Ticket,
 };
 use alloc::collections::VecDeque;
 
@@ -95,6 +95,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         let book = &mut self.state.bookkeeping;
         if time > book.time {
             book.time = time;
+            book.sessions.expire(time);
             self.state.machine.advance(time);
         }
         match run.batch.kind() {
@@ -129,20 +130,35 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
     ) {
         let Label { origin, life, .. } = run.batch.label();
         let own = origin == self.config.id && life == self.config.life;
-        let time = self.state.bookkeeping.time;
-        let mut position = run.first;
+        let of_sessions = run.batch.kind() == Kind::Session;
+        let mut at = At {
+            position: run.first,
+            time: self.state.bookkeeping.time,
+        };
         for (sequence, command) in run.batch.commands() {
             if fresh(sequence) {
-                let reply = self.state.machine.apply(At { position, time }, command);
-                if let Some(ticket) = own.then(|| self.writes.settle(sequence)).flatten() {
-                    out.push(Effect::Reply {
-                        ticket,
-                        at: position,
-                        reply,
-                    });
+                let ticket = own.then(|| self.writes.settle(sequence)).flatten();
+                if of_sessions {
+                    self.apply_call(at, command, ticket, out);
+                } else {
+                    self.apply_command(at, command, ticket, out);
                 }
             }
-            position = position.next();
+            at.position = at.position.next();
+        }
+    }
+
+    fn apply_command(
+        &mut self,
+        at: At,
+        command: &[u8],
+        ticket: Option<Ticket>,
+        out: &mut Effects<L, S>,
+    ) {
+        let reply = self.state.machine.apply(at, command);
+        let at = at.position;
+        if let Some(ticket) = ticket {
+            out.push(Effect::Reply { ticket, at, reply });
         }
     }
 
@@ -153,7 +169,9 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         if !self.leads() || waiting {
             return;
         }
-        self.leading.advance = match self.state.machine.wakeup() {
+        let sessions = self.state.bookkeeping.sessions.wakeup();
+        let wakeup = sessions.into_iter().chain(self.state.machine.wakeup());
+        self.leading.advance = match wakeup.min() {
             Some(at) if due(at) => {
                 // If it is refused, it is tried again like one that was taken.
                 self.propose(clock, Batch::noop(clock.wall), out);

@@ -1,8 +1,8 @@
 //! What goes on between members beside the log: commands and reads for the leader, pieces of snapshots.
 
-use super::Replica;
-use super::event::{Clock, Effect, Effects, Parcel};
+use super::event::{Clock, Effect, Effects};
 use super::snapshots::{Fetch, Piece, Question};
+use super::{Parcel, Replica};
 use crate::{
     Batch, Epoch, Input, Instant, NodeId, Position, Rejection, ReplicatedLog, SnapshotMeta,
     StateMachine, Status, Ticket,

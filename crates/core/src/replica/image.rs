@@ -1,25 +1,27 @@
 //! A snapshot's stream: what the replica itself must remember, then the state machine's chunks.
 //!
 //! ```text
-//! stream = frame frame …        frame = length (u32, little-endian) | bytes
+//! stream = bookkeeping session … empty chunk …        each a frame: length (u32, little-endian) | bytes
 //! ```
-//! The first frame is the replica's own [`Bookkeeping`] through postcard; each further one is one chunk of the
-//! state machine, whose boundaries are kept.
+//! The first frame is the replica's own [`Bookkeeping`] through postcard; then come its sessions, several a frame, and an
+//! empty frame behind them; each further one is one chunk of the state machine, whose boundaries are kept.
 
-use alloc::vec::Vec;
+use alloc::sync::Arc;
+use alloc::vec::{self, Vec};
 use core::fmt::{self, Debug};
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::origins::Origins;
+use super::sessions::{Session, Sessions};
 use crate::{
     Configuration, MalformedSnapshot, Position, SnapshotMeta, SnapshotSource, StateMachine,
     Timestamp,
 };
 
 /// What every replica remembers beside the state machine, replicated as that is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Bookkeeping {
     /// Log time.
     pub(super) time: Timestamp,
@@ -27,11 +29,16 @@ pub(super) struct Bookkeeping {
     pub(super) origins: Origins,
     /// The last configuration applied, and where it stands in the log.
     pub(super) configured: Option<(Position, Configuration)>,
+    /// The clients' sessions: they may be many, so that they have frames of their own.
+    #[serde(skip)]
+    pub(super) sessions: Sessions,
 }
 
 /// The stream of a snapshot being taken.
 pub struct Image<P> {
     head: Option<Bytes>,
+    /// None: the frame that ends them was given.
+    sessions: Option<vec::IntoIter<Arc<Session>>>,
     machine: P,
 }
 
@@ -41,17 +48,32 @@ impl<P: SnapshotSource> Image<P> {
             .expect("a vector takes all, and these types serialize without failing");
         Self {
             head: Some(head.into()),
+            sessions: Some(bookkeeping.sessions.all().collect::<Vec<_>>().into_iter()),
             machine,
         }
+    }
+
+    /// The next sessions, of about `bytes_max` bytes; empty behind the last.
+    fn next_sessions(&mut self, bytes_max: usize) -> Option<Bytes> {
+        let rest = self.sessions.as_mut()?;
+        let mut frame = Vec::new();
+        while frame.is_empty() || frame.len() < bytes_max {
+            let Some(session) = rest.next() else { break };
+            frame = postcard::to_extend(&*session, frame)
+                .expect("a vector takes all, and these types serialize without failing");
+        }
+        if frame.is_empty() {
+            self.sessions = None;
+        }
+        Some(frame.into())
     }
 }
 
 impl<P: SnapshotSource> SnapshotSource for Image<P> {
     fn next_chunk(&mut self, bytes_max: usize) -> Option<Bytes> {
-        let chunk = self
-            .head
-            .take()
-            .or_else(|| self.machine.next_chunk(bytes_max))?;
+        let head = self.head.take();
+        let own = head.or_else(|| self.next_sessions(bytes_max));
+        let chunk = own.or_else(|| self.machine.next_chunk(bytes_max))?;
         let mut frame = BytesMut::with_capacity(4 + chunk.len());
         let length = u32::try_from(chunk.len()).expect("chunks are far below 4 GiB");
         frame.extend_from_slice(&length.to_le_bytes());
@@ -98,8 +120,9 @@ impl<S: StateMachine> Restored<S> {
             torn: false,
         };
         let head = frames.next().ok_or(MalformedSnapshot("no bookkeeping"))?;
-        let bookkeeping =
+        let mut bookkeeping: Bookkeeping =
             postcard::from_bytes(&head).map_err(|_| MalformedSnapshot("bookkeeping"))?;
+        frames.sessions(&mut bookkeeping.sessions)?;
         let machine = S::restore(&mut frames)?;
         if frames.torn || frames.next().is_some() {
             return Err(MalformedSnapshot(
@@ -130,6 +153,28 @@ struct Frames<'a> {
     buffer: BytesMut,
     /// The stream ended inside a frame.
     torn: bool,
+}
+
+impl Frames<'_> {
+    /// Reads sessions up to the frame that ends them.
+    fn sessions(&mut self, into: &mut Sessions) -> Result<(), MalformedSnapshot> {
+        let malformed = MalformedSnapshot("sessions");
+        loop {
+            let frame = self.next().ok_or(malformed.clone())?;
+            let mut rest = &frame[..];
+            if rest.is_empty() {
+                return Ok(());
+            }
+            while !rest.is_empty() {
+                let (session, behind) =
+                    postcard::take_from_bytes(rest).map_err(|_| malformed.clone())?;
+                rest = behind;
+                if !into.restore(session) {
+                    return Err(malformed);
+                }
+            }
+        }
+    }
 }
 
 impl Iterator for Frames<'_> {

@@ -6,6 +6,8 @@
 //! - **any member serves any client**: commands are handed to whoever leads, reads ask it for a position;
 //! - **at most once**: every command has a number; what is handed over again after a leader change, or arrives
 //!   twice, is applied once ([`Label`](crate::Label));
+//! - **exactly once**, for clients that number their commands in a session ([`SessionCall`](crate::SessionCall)):
+//!   whatever is sent again is answered from what is kept, on any member;
 //! - **honest failures**: a request ends with a reply, with a failure that says "surely not", or with
 //!   [`Failure::Unknown`];
 //! - **log time**, snapshots with compaction behind them, and the fetching of a snapshot from another member.
@@ -15,12 +17,17 @@
 
 mod apply;
 mod between;
+mod calls;
 mod config;
 mod event;
+mod failure;
 mod image;
+mod level;
 mod orders;
 mod origins;
+mod parcel;
 mod reads;
+mod sessions;
 mod snapshots;
 mod writes;
 
@@ -32,20 +39,21 @@ use bytes::Bytes;
 
 use self::apply::{Backlog, State};
 pub use self::config::ReplicaConfig;
-pub use self::event::{
-    Clock, Effect, Effects, Event, Failure, Parcel, ReadLevel, UnknownReadLevel,
-};
+pub use self::event::{Clock, Effect, Effects, Event};
+pub use self::failure::Failure;
 use self::image::Bookkeeping;
 pub use self::image::{Image, Restored};
+pub use self::level::{ReadLevel, UnknownReadLevel};
 use self::orders::{Order, Orders};
 use self::origins::mix;
+pub use self::parcel::Parcel;
 use self::reads::Reads;
 use self::snapshots::{Fetch, Snapshots};
 use self::writes::{Writes, earlier};
 use crate::{
-    Batch, Change, Configuration, Epoch, Input, Instant, Label, LinkStatus, NodeId, Outbox, Output,
-    Position, Rejection, ReplicatedLog, Report, RoleKind, SnapshotMeta, StateMachine, Status,
-    Ticket,
+    Batch, Configuration, Epoch, Input, Instant, Label, LinkStatus, NodeId, Outbox, Output,
+    Position, Rejection, ReplicatedLog, Report, RoleKind, SessionCall, SnapshotMeta, StateMachine,
+    Status, Ticket,
 };
 
 /// One member: its share of a log `L`, and the state `S` that the log drives.
@@ -125,9 +133,20 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         command: Bytes,
         out: &mut Effects<L, S>,
     ) {
+        self.take(clock, ticket, None, command, out);
+    }
+
+    fn take(
+        &mut self,
+        clock: Clock,
+        ticket: Ticket,
+        call: Option<SessionCall>,
+        command: Bytes,
+        out: &mut Effects<L, S>,
+    ) {
         // Whoever leads might take it, but this member could not hear of its fate: it takes no entries.
         let taken = if self.leading.room {
-            self.writes.submit(clock.now, ticket, command)
+            self.writes.submit(clock.now, ticket, call, command)
         } else {
             Err(Failure::NoRoom)
         };
@@ -150,59 +169,6 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
     /// How the log sends to each peer, where something other than its own window decides that.
     pub fn links(&self) -> Vec<LinkStatus> {
         self.log.links()
-    }
-
-    /// An operator wants this member to lead, see [`Input::Promote`]; the answer is one [`Report::Promoted`] or
-    /// [`Report::Declined`] under `ticket`.
-    pub fn promote(
-        &mut self,
-        clock: Clock,
-        ticket: Ticket,
-        (round, force): (Option<u64>, bool),
-        out: &mut Effects<L, S>,
-    ) {
-        let inner = self.order(ticket, Order::Promote, out);
-        let order = Input::Promote {
-            ticket: inner,
-            round,
-            force,
-        };
-        self.step_log(clock.now, order, out);
-    }
-
-    /// An operator wants other members, see [`Input::Reconfigure`]; the answer is one [`Report::Reconfigured`],
-    /// [`Report::Declined`] or [`Report::Undecided`] under `ticket`. Only the leader takes it.
-    pub fn reconfigure(
-        &mut self,
-        clock: Clock,
-        ticket: Ticket,
-        change: Change,
-        out: &mut Effects<L, S>,
-    ) {
-        let ticket = self.order(ticket, Order::Reconfigure, out);
-        self.step_log(clock.now, Input::Reconfigure { ticket, change }, out);
-    }
-
-    /// An operator wants another member to lead, see [`Input::Transfer`]; the answer is one [`Report::Transferred`] or
-    /// [`Report::Declined`] under `ticket`. Only the leader takes it.
-    pub fn transfer(
-        &mut self,
-        clock: Clock,
-        ticket: Ticket,
-        to: Option<NodeId>,
-        out: &mut Effects<L, S>,
-    ) {
-        let ticket = self.order(ticket, Order::Transfer, out);
-        self.step_log(clock.now, Input::Transfer { ticket, to }, out);
-    }
-
-    /// Takes note of an order; returns the log's name for it.
-    fn order(&mut self, ticket: Ticket, order: Order, out: &mut Effects<L, S>) -> Ticket {
-        let inner = self.next_ticket();
-        if let Some(ticket) = self.leading.orders.take(inner, ticket, order) {
-            out.push(Effect::Report(Report::Undecided { ticket }));
-        }
-        inner
     }
 
     /// Sends off what was submitted since the last call: once a turn, after all of the turn's requests and events.
@@ -300,11 +266,12 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             time,
             origins,
             configured,
+            sessions,
         } = &self.state.bookkeeping;
         // A configuration is named by its place in the log.
         let configured = configured.as_ref().map_or(0, |(at, _)| at.get());
         let machine = mix(self.state.machine.digest(), origins.digest());
-        mix(mix(machine, time.0), configured)
+        mix(mix(mix(machine, sessions.digest()), time.0), configured)
     }
 
     /// The newest snapshot that is durable here.
@@ -398,23 +365,6 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             Output::Snapshot { from } => self.snapshots.demand(from),
             Output::Report(report) => self.on_report(report, out),
         }
-    }
-
-    fn on_report(&mut self, mut report: Report, out: &mut Effects<L, S>) {
-        match &mut report {
-            Report::Promoted { ticket, .. }
-            | Report::Reconfigured { ticket, .. }
-            | Report::Transferred { ticket, .. }
-            | Report::Declined { ticket, .. }
-            | Report::Undecided { ticket } => {
-                let Some(asked) = self.leading.orders.answer(*ticket) else {
-                    return;
-                };
-                *ticket = asked;
-            }
-            Report::Lost { .. } | Report::Cut { .. } => {}
-        }
-        out.push(Effect::Report(report));
     }
 
     fn on_status(&mut self, out: &mut Effects<L, S>) {

@@ -3,9 +3,8 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use super::ReplicaConfig;
-use super::event::Failure;
 use super::writes::earlier;
+use super::{Failure, ReplicaConfig};
 use crate::{Epoch, Instant, NodeId, Position, Rejection, Ticket};
 
 /// The reads of this member's clients, and those that other members ask it about.

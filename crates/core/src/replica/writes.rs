@@ -6,9 +6,9 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::Failure;
 use super::ReplicaConfig;
-use super::event::Failure;
-use crate::{Batch, BatchBuilder, Epoch, Instant, Label, Rejection, Ticket};
+use crate::{Batch, BatchBuilder, Epoch, Instant, Kind, Label, Rejection, SessionCall, Ticket};
 
 /// Commands gathered, on their way, and waiting.
 ///
@@ -19,6 +19,8 @@ use crate::{Batch, BatchBuilder, Epoch, Instant, Label, Rejection, Ticket};
 pub(super) struct Writes {
     config: ReplicaConfig,
     gathering: BatchBuilder,
+    /// What is being gathered: commands of sessions and others make batches of their own.
+    kind: Kind,
     tickets: Vec<Ticket>,
     queue: VecDeque<Pending>,
     /// So many batches at the front were handed over in `epoch`.
@@ -73,6 +75,7 @@ impl Writes {
         Self {
             config: config.clone(),
             gathering: BatchBuilder::new(),
+            kind: Kind::Commands,
             tickets: Vec::new(),
             queue: VecDeque::new(),
             handed: 0,
@@ -85,18 +88,24 @@ impl Writes {
         }
     }
 
-    /// Takes a client's command, or says why not.
+    /// Takes a client's command, in a session or in none, or says why not.
     pub(super) fn submit(
         &mut self,
         now: Instant,
         ticket: Ticket,
+        call: Option<SessionCall>,
         command: Bytes,
     ) -> Result<(), Failure> {
-        let bytes = command.len() as u64;
-        let limit = self.config.command_bytes_max;
+        let (bytes, limit) = (command.len() as u64, self.config.command_bytes_max);
         if bytes > limit {
             return Err(Failure::TooLarge { bytes, limit });
         }
+        let mut buffer = [0; SessionCall::HEAD_MAX];
+        let (kind, head) = match &call {
+            None => (Kind::Commands, &[][..]),
+            Some(call) => (Kind::Session, call.head(&mut buffer)),
+        };
+        let bytes = bytes + head.len() as u64;
         if self.bytes + bytes > self.config.pending_bytes_max
             || self.commands >= self.config.pending_max
         {
@@ -106,14 +115,21 @@ impl Writes {
         }
         self.bytes += bytes;
         self.commands += 1;
-        if command.len() >= Self::ALONE {
+        if kind != self.kind || command.len() >= Self::ALONE {
             self.gather(now);
+            self.kind = kind;
+        }
+        if command.len() >= Self::ALONE {
+            let command = match call {
+                None => command,
+                Some(call) => call.before(&command).into(),
+            };
             self.enqueue(now, Vec::from([Some(ticket)]), |label| {
-                Some(Batch::one(label, command))
+                Some(Batch::one(label, command).of_kind(kind))
             });
             return Ok(());
         }
-        self.gathering.push(&command);
+        self.gathering.push_parts(head, &command);
         self.tickets.push(ticket);
         if self.gathering.bytes() as u64 >= self.config.batch_bytes_max {
             self.gather(now);
@@ -125,7 +141,10 @@ impl Writes {
     pub(super) fn gather(&mut self, now: Instant) {
         let tickets = self.tickets.drain(..).map(Some).collect();
         let mut gathering = core::mem::take(&mut self.gathering);
-        self.enqueue(now, tickets, |label| gathering.finish(label));
+        let kind = self.kind;
+        self.enqueue(now, tickets, |label| {
+            Some(gathering.finish(label)?.of_kind(kind))
+        });
         self.gathering = gathering;
     }
 

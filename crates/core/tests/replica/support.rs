@@ -7,8 +7,8 @@ use quorate_core::{
     At, Batch, BatchBuilder, Carry, Clock, Committed, Configuration, Effect, Effects, Epoch, Event,
     Input, Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox, Output, Parcel,
     Position, ReadLevel, Record, Rejection, Replica, ReplicaConfig, ReplicatedLog, Report,
-    RestoreError, Restored, RoleKind, SnapshotMeta, SnapshotSource, StateMachine, Status, Ticket,
-    Timestamp,
+    RestoreError, Restored, RoleKind, SessionCall, SnapshotMeta, SnapshotSource, StateMachine,
+    Status, Ticket, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +93,7 @@ impl ReplicatedLog for Scripted {
             leader: None,
             last: Position::ZERO,
             durable: Position::ZERO,
-            committed: Position::ZERO,
+            committed: memory.snapshot.map_or(Position::ZERO, |meta| meta.position),
             compacted: Position::ZERO,
             bytes: 0,
             configured: Position::ZERO,
@@ -305,14 +305,23 @@ impl Bench {
 
     /// A member that was in the epoch of this round before it started again.
     pub(crate) fn again(config: ReplicaConfig, round: u64) -> Self {
+        Self::of(config, round, Restored::empty(Scroll::default()))
+    }
+
+    /// A member that starts with this snapshot.
+    pub(crate) fn from_snapshot(restored: Restored<Scroll>) -> Self {
+        Self::of(ReplicaConfig::new(NodeId(1), Life(Self::LIFE)), 0, restored)
+    }
+
+    fn of(config: ReplicaConfig, round: u64, restored: Restored<Scroll>) -> Self {
         let memory = Memory {
             records: &mut std::iter::empty(),
             durable: Mark(round),
-            snapshot: None,
+            snapshot: restored.snapshot(),
             configuration: None,
         };
         let log = Scripted::restore((), Instant::ZERO, memory).unwrap();
-        let replica = Replica::new(config, log, Restored::empty(Scroll::default()));
+        let replica = Replica::new(config, log, restored);
         let clock = Clock {
             now: Instant::ZERO,
             wall: Timestamp(5000),
@@ -335,6 +344,18 @@ impl Bench {
         let command = Bytes::from_static(command);
         self.replica
             .submit(self.clock, Ticket(ticket), command, &mut self.out);
+        self.turn()
+    }
+
+    pub(crate) fn call(
+        &mut self,
+        ticket: u64,
+        call: SessionCall,
+        command: &'static [u8],
+    ) -> &mut Self {
+        let command = Bytes::from_static(command);
+        self.replica
+            .call(self.clock, Ticket(ticket), call, command, &mut self.out);
         self.turn()
     }
 

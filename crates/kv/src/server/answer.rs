@@ -1,7 +1,7 @@
 //! From answers to bytes, in either version of the protocol.
 
 use bytes::{Bytes, BytesMut};
-use quorate_core::Failure;
+use quorate_core::{Failure, SessionError};
 use redis_protocol::{resp2, resp3};
 
 use crate::store::{Refusal, Reply};
@@ -183,6 +183,9 @@ pub(crate) fn failure(failure: Failure) -> Answer {
         Failure::Unknown => {
             "UNKNOWN the outcome is not known: it may have been applied, or may be later".into()
         }
+        Failure::Session(SessionError::Expired) => format!("NOSESSION {failure}"),
+        Failure::Session(SessionError::Forgotten) => format!("NOREPLY {failure}"),
+        Failure::Session(SessionError::TooMany) => format!("ERR {failure}"),
         Failure::Stopped => format!("STOPPED {failure} before it took the request"),
     };
     Answer::Error(text)
@@ -236,6 +239,8 @@ mod tests {
                 "ERR request of 9 bytes",
             ),
             (Failure::Unknown, "UNKNOWN "),
+            (SessionError::Expired.into(), "NOSESSION no such session"),
+            (SessionError::Forgotten.into(), "NOREPLY the reply"),
             (Failure::Stopped, "STOPPED "),
         ];
         for (cause, words) in said {

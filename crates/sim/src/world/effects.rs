@@ -66,6 +66,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 let output = self.crowd.workload.answer(self.crowd.input(request), reply);
                 self.hear(request, Ok(output));
             }
+            // No client here opens sessions yet.
+            Effect::Opened { .. } | Effect::Closed { .. } => {}
             Effect::Fail { ticket, failure } => {
                 let request = ticket.0 as usize;
                 self.trace.line(self.now, Some(host), || {
