@@ -1,4 +1,4 @@
-//! Three members in one process, over TCP on loopback, by durability and number of clients.
+//! Three members in one process, by durability, by what lies between the members, and by number of clients.
 //!
 //! Directories are made in the current one, or where `QUORATE_BENCH_DIR` says: that disk is measured.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
-use quorate_benches::cluster::{CLIENTS, Nodes, closed_count};
+use quorate_benches::cluster::{CLIENTS, Links, Nodes, closed_count};
 use quorate_benches::cores::Contender;
 use quorate_benches::journal::directory;
 use quorate_core::Durability;
@@ -17,14 +17,14 @@ use tokio::runtime::Runtime;
 
 const PAYLOAD: usize = 256;
 
-fn cells<L>(criterion: &mut Criterion, runtime: &Runtime, durability: Durability)
+fn cells<L>(criterion: &mut Criterion, runtime: &Runtime, (durability, links): (Durability, Links))
 where
     L: Contender + Send + 'static,
     L::Config: Send + 'static,
 {
     let dir = directory();
-    let nodes = runtime.block_on(Nodes::start::<L>(3, durability, &dir));
-    let mut group = criterion.benchmark_group(format!("cluster {durability}"));
+    let nodes = runtime.block_on(Nodes::start::<L>(3, durability, links, &dir));
+    let mut group = criterion.benchmark_group(format!("cluster {durability} {links}"));
     group.sampling_mode(SamplingMode::Flat);
     for clients in CLIENTS {
         // One iteration is a commit of each client.
@@ -45,9 +45,13 @@ where
 
 fn clusters(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime starts");
-    for durability in [Durability::Memory, Durability::Fsync] {
-        cells::<Raft>(criterion, &runtime, durability);
-        cells::<Paxos>(criterion, &runtime, durability);
+    for cluster in [
+        (Durability::Memory, Links::Pipes),
+        (Durability::Memory, Links::Sockets),
+        (Durability::Fsync, Links::Sockets),
+    ] {
+        cells::<Raft>(criterion, &runtime, cluster);
+        cells::<Paxos>(criterion, &runtime, cluster);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-pub use self::nodes::Nodes;
+pub use self::nodes::{Links, Nodes};
 pub use self::tally::Tally;
 
 /// Clients that are measured.

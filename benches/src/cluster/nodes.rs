@@ -1,16 +1,36 @@
-//! Quorate's own cluster: nodes that talk over TCP on loopback.
+//! Quorate's own cluster: nodes that talk over TCP on loopback, or over pipes in memory.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{ClusterId, NodeId, RoleKind};
 use quorate_journal::Durability;
 use quorate_node::{Node, NodeConfig};
+use quorate_transport::{MemoryNetwork, Network};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::{Service, Tally};
 use crate::cores::Contender;
+
+/// What lies between the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// TCP on loopback.
+    Sockets,
+    /// Pipes in memory, with all that stands above sockets: frames, checksums, bounds.
+    Pipes,
+}
+
+impl fmt::Display for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sockets => "over sockets",
+            Self::Pipes => "over pipes",
+        })
+    }
+}
 
 /// Members of a cluster in this process; clients ask the one that leads.
 #[derive(Clone, Debug)]
@@ -25,12 +45,13 @@ impl Nodes {
     ///
     /// # Panics
     /// If a member does not start, or none leads.
-    pub async fn start<L>(size: u64, durability: Durability, dir: &TempDir) -> Self
+    pub async fn start<L>(size: u64, durability: Durability, links: Links, dir: &TempDir) -> Self
     where
         L: Contender + Send + 'static,
         L::Config: Send + 'static,
     {
         let voters: Vec<_> = (1..=size).map(NodeId).collect();
+        let pipes = MemoryNetwork::new();
         let mut members: Vec<Node<Tally>> = Vec::new();
         for id in &voters {
             let cluster = ClusterId(7);
@@ -39,6 +60,10 @@ impl Nodes {
                 _ => NodeConfig::new(cluster, *id, dir.path().join(id.to_string())),
             };
             config.journal.durability = durability;
+            if links == Links::Pipes {
+                config.network = Network::Memory(pipes.clone());
+                config.listen = format!("member {id}");
+            }
             let before = voters.iter().zip(&members);
             let peers = before.map(|(peer, member)| (*peer, member.address().to_owned()));
             config.peers.extend(peers);

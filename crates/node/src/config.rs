@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate_core::{ClusterId, Life, NodeId, ReplicaConfig};
 use quorate_journal::{Durability, JournalConfig, JournalError};
-use quorate_transport::{LaneLimits, Timing};
+use quorate_transport::{LaneLimits, Network, Timing};
 
 /// Everything a [`Node`](crate::Node) needs to know besides its log's own config. [`NodeConfig::new`] fills in
 /// defaults; [`NodeConfig::check`] says what is absurd.
@@ -16,7 +16,10 @@ pub struct NodeConfig {
     pub cluster: ClusterId,
     /// This member.
     pub id: NodeId,
-    /// Where to listen for other members, `host:port`; port 0 takes a free one.
+    /// Where the links between members are made.
+    pub network: Network,
+    /// Where to listen for other members, `host:port`; port 0 takes a free one. In a
+    /// [`MemoryNetwork`](quorate_transport::MemoryNetwork) a name.
     pub listen: String,
     /// Where other members reach this one, as it tells those who do not know it: `host:port`. Empty: where it listens.
     pub advertise: String,
@@ -85,6 +88,7 @@ impl NodeConfig {
         Self {
             cluster,
             id,
+            network: Network::default(),
             listen: "127.0.0.1:0".to_owned(),
             advertise: String::new(),
             peers: BTreeMap::new(),

@@ -179,6 +179,7 @@ where
 
 fn transport_config(config: &NodeConfig, name: Name) -> TransportConfig {
     let mut transport = TransportConfig::new(config.cluster, config.id, config.listen.clone());
+    transport.network = config.network.clone();
     transport.incarnation = name.incarnation;
     transport.life = name.life;
     transport.advertise.clone_from(&config.advertise);

@@ -7,6 +7,7 @@ use quorate_core::{ClusterId, Incarnation, Life, NodeId};
 
 use crate::codec::HEADER_BYTES;
 use crate::frame::Lane;
+use crate::wire::Network;
 
 /// The wire versions that this code can speak.
 pub const VERSIONS: Versions = Versions {
@@ -29,6 +30,8 @@ pub struct Config {
     pub incarnation: Incarnation,
     /// This run of the process: higher than that of every earlier run.
     pub life: Life,
+    /// Where connections are made.
+    pub network: Network,
     /// Where to listen: `host:port`, or a name in a [`MemoryNetwork`](crate::MemoryNetwork). Port 0 takes a
     /// free one.
     pub listen: String,
@@ -62,6 +65,7 @@ impl Config {
             node,
             incarnation: Incarnation(1),
             life: Life(1),
+            network: Network::default(),
             listen: listen.into(),
             advertise: String::new(),
             peers: BTreeMap::new(),

@@ -100,3 +100,4 @@ pub use memory::MemoryNetwork;
 pub use peer::{EndStatus, LinkStatus};
 pub use sink::Sink;
 pub use transport::Transport;
+pub use wire::Network;

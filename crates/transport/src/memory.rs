@@ -8,7 +8,6 @@ use tokio::io::{duplex, split};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::doorkeeper::Open;
 use crate::error::BindError;
 use crate::incoming::Incoming;
 use crate::sink::Sink;
@@ -39,9 +38,7 @@ impl MemoryNetwork {
 
     /// As [`Transport::bind`], at the name `config.listen` of this network.
     pub async fn bind(&self, config: Config) -> Result<(Transport, Incoming), BindError> {
-        let (incoming, inbox) = Incoming::new(&config);
-        let transport = self.bind_with(config, inbox).await?;
-        Ok((transport, incoming))
+        Transport::bind(self.named(config)).await
     }
 
     /// As [`Transport::bind_with`], at the name `config.listen` of this network.
@@ -50,8 +47,12 @@ impl MemoryNetwork {
         config: Config,
         sink: Arc<dyn Sink>,
     ) -> Result<Transport, BindError> {
-        let guarded = (sink, Arc::new(Open) as _);
-        Transport::start(config, Network::Memory(self.clone()), guarded).await
+        Transport::bind_with(self.named(config), sink).await
+    }
+
+    fn named(&self, config: Config) -> Config {
+        let network = Network::Memory(self.clone());
+        Config { network, ..config }
     }
 
     pub(crate) fn listen(&self, name: &str) -> io::Result<mpsc::Receiver<Wire>> {

@@ -19,7 +19,6 @@ use crate::incoming::Incoming;
 use crate::peer::LinkStatus;
 use crate::shared::Shared;
 use crate::sink::Sink;
-use crate::wire::Network;
 
 /// A member's connections to all others. Cheap to clone; when the last clone is dropped without
 /// [`Transport::shutdown`], everything ends at once and what waits is lost.
@@ -51,15 +50,15 @@ impl Transport {
         sink: Arc<dyn Sink>,
         doorkeeper: Arc<dyn Doorkeeper>,
     ) -> Result<Self, BindError> {
-        Self::start(config, Network::sockets(), (sink, doorkeeper)).await
+        Self::start(config, (sink, doorkeeper)).await
     }
 
-    pub(crate) async fn start(
+    async fn start(
         mut config: Config,
-        network: Network,
         guarded: (Arc<dyn Sink>, Arc<dyn Doorkeeper>),
     ) -> Result<Self, BindError> {
         config.check()?;
+        let network = config.network.clone();
         let refused = |source| BindError::Listen {
             address: config.listen.clone(),
             source,

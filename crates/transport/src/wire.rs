@@ -49,27 +49,24 @@ impl Wire {
 }
 
 /// Where connections are made.
-#[derive(Clone, Debug)]
-pub(crate) enum Network {
-    Tcp,
+#[derive(Clone, Debug, Default)]
+pub enum Network {
+    /// TCP; within a simulation of `turmoil`, its sockets.
+    #[default]
+    Sockets,
+    /// Pipes within this process.
     Memory(MemoryNetwork),
-    #[cfg(feature = "turmoil")]
-    Simulated,
 }
 
 impl Network {
-    /// Sockets; within a simulation of `turmoil`, its sockets.
-    pub(crate) fn sockets() -> Self {
-        #[cfg(feature = "turmoil")]
-        if turmoil::in_simulation() {
-            return Self::Simulated;
-        }
-        Self::Tcp
-    }
-
     pub(crate) async fn listen(&self, address: &str) -> io::Result<Listener> {
         match self {
-            Self::Tcp => {
+            #[cfg(feature = "turmoil")]
+            Self::Sockets if turmoil::in_simulation() => {
+                let listener = turmoil::net::TcpListener::bind(address).await?;
+                Ok(Listener::Simulated(listener))
+            }
+            Self::Sockets => {
                 let listener = TcpListener::bind(address).await?;
                 Ok(Listener::Tcp(listener))
             }
@@ -77,24 +74,19 @@ impl Network {
                 calls,
                 name: address.to_owned(),
             }),
-            #[cfg(feature = "turmoil")]
-            Self::Simulated => {
-                let listener = turmoil::net::TcpListener::bind(address).await?;
-                Ok(Listener::Simulated(listener))
-            }
         }
     }
 
     /// Resolves `address` and connects to the first of its hosts that answers.
     pub(crate) async fn dial(&self, address: &str) -> io::Result<Wire> {
         match self {
-            Self::Tcp => Wire::tcp(TcpStream::connect(address).await?, address.to_owned()),
-            Self::Memory(network) => network.dial(address),
             #[cfg(feature = "turmoil")]
-            Self::Simulated => {
+            Self::Sockets if turmoil::in_simulation() => {
                 let stream = turmoil::net::TcpStream::connect(address).await?;
                 Ok(Wire::simulated(stream, address.to_owned()))
             }
+            Self::Sockets => Wire::tcp(TcpStream::connect(address).await?, address.to_owned()),
+            Self::Memory(network) => network.dial(address),
         }
     }
 }

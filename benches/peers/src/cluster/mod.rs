@@ -1,14 +1,14 @@
 //! Clusters in one process, memory only, asked by clients that each wait for one answer.
 //!
-//! Quorate's members run as they always do: every message encoded, framed with a checksum and sent over TCP on
-//! loopback. Openraft is given what its own benchmark gives it: members that call each other, nothing encoded.
+//! Quorate's members run as they always do, every message encoded and framed with a checksum, over pipes in memory.
+//! Openraft is given what its own benchmark gives it: members that call each other, nothing encoded.
 
 mod openraft;
 
 use std::time::Duration;
 
 use anyhow::Result;
-use quorate_benches::cluster::{CLIENTS, Nodes, Service, closed_loop};
+use quorate_benches::cluster::{CLIENTS, Links, Nodes, Service, closed_loop};
 use quorate_benches::rounds::Rate;
 use quorate_core::Durability;
 use quorate_paxos::Paxos;
@@ -50,8 +50,8 @@ async fn measure(plan: &Plan) -> Result<()> {
         plan.payload, plan.rounds
     );
     let dir = TempDir::new()?;
-    let raft = Nodes::start::<Raft>(3, Durability::Memory, &dir).await;
-    let paxos = Nodes::start::<Paxos>(3, Durability::Memory, &dir).await;
+    let raft = Nodes::start::<Raft>(3, Durability::Memory, Links::Pipes, &dir).await;
+    let paxos = Nodes::start::<Paxos>(3, Durability::Memory, Links::Pipes, &dir).await;
     let other = Openraft::start(3).await?;
     let mut table = table::of(&[
         "clients",
