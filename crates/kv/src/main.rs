@@ -139,8 +139,8 @@ where
 {
     let node = settings.node.clone();
     let (id, strategy) = (node.id, settings.server.policy.strategy);
-    let voters = settings.voters.clone();
-    let linked = move |life| LinkConfig::new(log, id, life, &voters, strategy);
+    let members = settings.founding.members();
+    let linked = move |life| LinkConfig::new(log, id, life, &members, strategy);
     if !settings.server.allow_faults || node.journal.durability == Durability::Memory {
         return Node::start_with::<Linked<L>>(node, linked, KvStore::new).await;
     }

@@ -260,7 +260,7 @@ fn clients_and_tools_find_their_way() {
         NOPE a -> -ERR unknown command 'NOPE', with args beginning with: 'a'\r\n
         GET -> -ERR wrong number of arguments for 'get' command\r\n
         MSET a 1 b -> -ERR wrong number of arguments for 'mset' command\r\n
-        QUORATE DANCE -> -ERR unknown subcommand of 'quorate': STATUS, POLICY, PROMOTE, FAULT\r\n
+        QUORATE DANCE -> -ERR unknown subcommand of 'quorate', try QUORATE HELP\r\n
         HELLO 3 SETNAME other -> %7\r\n$6\r\nserver\r\n$7\r\nquorate\r\n$7\r\nversion\r\n$5\r\n0.1.0\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n
         GET absent -> _\r\n
         CONFIG GET save -> %1\r\n$4\r\nsave\r\n$0\r\n\r\n

@@ -1,8 +1,10 @@
 //! What `quorate-kv` is told at its start: flags, environment and a file, under the same names.
 
+mod members;
 mod options;
 mod settings;
 
+pub use members::Founding;
 pub use options::Options;
 pub use settings::{LogConfig, Settings};
 

@@ -45,6 +45,13 @@ pub struct Options {
     /// All members that vote and where they listen for each other, the same on each [default: this one alone]
     #[arg(long, env = "QUORATE_PEERS", value_name = "ID=HOST:PORT,…")]
     pub peers: Option<String>,
+    /// Where other members reach this one, if not at --peer-addr [default: its entry in --peers, else --peer-addr]
+    #[arg(long, env = "QUORATE_ADDRESS", value_name = "HOST:PORT")]
+    pub address: Option<String>,
+    /// Join a cluster that runs, instead of --peers: its present voters and where they listen for each other. This member
+    /// follows without a vote once it was added there (QUORATE ADD), and votes once the cluster says so
+    #[arg(long, env = "QUORATE_JOIN", value_name = "ID=HOST:PORT,…")]
+    pub join: Option<String>,
     /// The whole choice: protocol, strategy, write acknowledgement, read level, durability; what is left out at the end is
     /// the default [default: raft/push/quorum/linearizable/fsync]
     #[arg(long, env = "QUORATE_POLICY", value_name = "POLICY")]
@@ -141,6 +148,8 @@ impl Options {
             client_addr: self.client_addr.or(other.client_addr),
             peer_addr: self.peer_addr.or(other.peer_addr),
             policy: self.policy.or(other.policy),
+            address: self.address.or(other.address),
+            join: self.join.or(other.join),
             peers: self.peers.or(other.peers),
             protocol: self.protocol.or(other.protocol),
             durability: self.durability.or(other.durability),
@@ -204,7 +213,7 @@ mod tests {
             }
             count += 1;
         }
-        assert_eq!(count, 23);
+        assert_eq!(count, 25);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use quorate_paxos::PaxosConfig;
 use quorate_primary_backup::PrimaryBackupConfig;
 use quorate_raft::RaftConfig;
 
+use super::members::{Founding, MEMBER_ID_MAX, is_address, members};
 use super::{ConfigError, Options};
 use crate::server::{Limits, ServerConfig};
 
@@ -36,8 +37,8 @@ pub struct Settings {
     pub node: NodeConfig,
     /// Its log.
     pub log: LogConfig,
-    /// The members that vote, ascending.
-    pub voters: Vec<NodeId>,
+    /// The members at the beginning, as far as this one is told.
+    pub founding: Founding,
     /// The server.
     pub server: ServerConfig,
     /// Where it listens for clients.
@@ -59,7 +60,7 @@ impl Settings {
         if peer_addr == client_addr && !client_addr.ends_with(":0") {
             return absurd("client-addr", &client_addr, "is also the peer-addr");
         }
-        let peers = peers(options.peers.as_deref(), NodeId(id), &peer_addr)?;
+        let (peers, founding) = members(options, NodeId(id), &peer_addr)?;
         let limits = limits(options)?;
         let policy = policy(options)?;
         let durability = policy.durability;
@@ -70,8 +71,7 @@ impl Settings {
             &peers,
             &limits,
         )?;
-        let voters: Vec<_> = peers.keys().copied().collect();
-        let log = log(options, policy, NodeId(id), &voters)?;
+        let log = log(options, policy, NodeId(id), &founding)?;
         let server = ServerConfig {
             policy,
             limits,
@@ -82,16 +82,13 @@ impl Settings {
         Ok(Self {
             node,
             log,
-            voters,
+            founding,
             server,
             client_addr,
             threads: threads as usize,
         })
     }
 }
-
-/// Ids up to here have default ports of their own.
-const MEMBER_ID_MAX: u64 = 999;
 
 /// The policy, with the parts that are given apart.
 fn policy(options: &Options) -> Result<Policy, ConfigError> {
@@ -156,6 +153,11 @@ fn node(
     let cluster = options.cluster.unwrap_or(1);
     within("cluster", cluster, 1, u64::MAX)?;
     let mut node = NodeConfig::new(ClusterId(cluster), id, data);
+    node.advertise = match &options.address {
+        None => peers.get(&id).cloned().unwrap_or_default(),
+        Some(address) if is_address(address) => address.clone(),
+        Some(address) => return absurd("address", address, "is not host:port"),
+    };
     node.listen = listen;
     node.peers = peers.clone();
     node.peers.remove(&id);
@@ -191,11 +193,17 @@ fn log(
     options: &Options,
     policy: Policy,
     id: NodeId,
-    voters: &[NodeId],
+    Founding { voters, learners }: &Founding,
 ) -> Result<LogConfig, ConfigError> {
     let log = match policy.protocol {
-        Protocol::Raft => LogConfig::Raft(RaftConfig::new(id, voters)),
-        Protocol::Paxos => LogConfig::Paxos(PaxosConfig::new(id, voters)),
+        Protocol::Raft => LogConfig::Raft(RaftConfig {
+            learners: learners.clone(),
+            ..RaftConfig::new(id, voters)
+        }),
+        Protocol::Paxos => LogConfig::Paxos(PaxosConfig {
+            learners: learners.clone(),
+            ..PaxosConfig::new(id, voters)
+        }),
         Protocol::PrimaryBackup => LogConfig::PrimaryBackup(PrimaryBackupConfig {
             write_ack: policy.write_ack,
             ..PrimaryBackupConfig::new(id, voters)
@@ -275,52 +283,6 @@ fn address(
     absurd(name, given, "is not host:port")
 }
 
-fn is_address(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    !host.is_empty() && port.parse::<u16>().is_ok()
-}
-
-/// `1=host:port,2=host:port,…`
-fn peers(
-    given: Option<&str>,
-    id: NodeId,
-    own: &str,
-) -> Result<BTreeMap<NodeId, String>, ConfigError> {
-    let Some(given) = given else {
-        return Ok(BTreeMap::from([(id, own.to_owned())]));
-    };
-    let mut peers = BTreeMap::new();
-    for peer in given.split(',').map(str::trim) {
-        let parsed = peer.split_once('=').and_then(|(id, address)| {
-            let id = id
-                .parse()
-                .ok()
-                .filter(|id| (1..=MEMBER_ID_MAX).contains(id))?;
-            is_address(address).then(|| (NodeId(id), address.to_owned()))
-        });
-        let Some((id, address)) = parsed else {
-            return absurd(
-                "peers",
-                peer,
-                format_args!("is not id=host:port, id 1 to {MEMBER_ID_MAX}"),
-            );
-        };
-        if peers.values().any(|other| *other == address) || peers.insert(id, address).is_some() {
-            return absurd("peers", peer, "comes twice");
-        }
-    }
-    if !peers.contains_key(&id) {
-        return absurd(
-            "peers",
-            given,
-            format_args!("this member, {id}, is not among them"),
-        );
-    }
-    Ok(peers)
-}
-
 fn within(name: &'static str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
     if (least..=most).contains(&value) {
         return Ok(());
@@ -328,7 +290,11 @@ fn within(name: &'static str, value: u64, least: u64, most: u64) -> Result<(), C
     absurd(name, value, format_args!("allowed is {least} to {most}"))
 }
 
-fn absurd<T>(name: &'static str, value: impl Display, why: impl Display) -> Result<T, ConfigError> {
+pub(super) fn absurd<T>(
+    name: &'static str,
+    value: impl Display,
+    why: impl Display,
+) -> Result<T, ConfigError> {
     Err(ConfigError::Absurd {
         name,
         value: value.to_string(),
@@ -397,6 +363,22 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_joins_begins_as_a_learner_among_the_voters_there_are() {
+        let flags = "--id 4 --data d --join 1=a:1,2=b:2 --peer-addr p:4 --address q:4";
+        let settings = settings(flags).unwrap();
+        let founding = &settings.founding;
+        assert_eq!(founding.voters, [NodeId(1), NodeId(2)]);
+        assert_eq!(founding.learners, [NodeId(4)]);
+        assert_eq!(founding.members(), [1, 2, 4].map(NodeId));
+        assert_eq!(settings.node.advertise, "q:4");
+        assert_eq!(settings.node.peers.len(), 2);
+        let LogConfig::Raft(raft) = settings.log else {
+            panic!("raft is the default")
+        };
+        assert_eq!(raft.learners, [NodeId(4)]);
+    }
+
+    #[test]
     fn a_policy_says_all_and_its_parts_may_be_given_apart() {
         let policy = |flags: &str| settings(&format!("--id 1 {flags}")).unwrap().server.policy;
         let given = policy("--policy paxos/mixed/quorum/local/memory");
@@ -437,6 +419,9 @@ mod tests {
             ("--id 1 --data d --peers 1=h:1,1=h:2", "comes twice"),
             ("--id 1 --data d --peers 1=h:1,2=h:1", "comes twice"),
             ("--id 1 --data d --peers 1=h", "is not id=host:port"),
+            ("--id 1 --data d --join 1=h:1", "joins under a new id"),
+            ("--id 3 --data d --join 1=h:1 --peers 3=h:3", "with --peers"),
+            ("--id 1 --data d --address h", "--address h"),
             (
                 "--id 1 --data d --election-timeout-ms 100",
                 "three heartbeat",

@@ -17,6 +17,7 @@ use super::admin::{self, Session};
 use super::answer::{Answer, Shape, failure};
 use super::fault;
 use super::member::Member;
+use super::members;
 use super::order;
 use super::read::{Found, ask_all, keys};
 use super::request::{Alone, Read, Request, Sizes, Write, parse};
@@ -273,7 +274,7 @@ impl<M: Member> Connection<M> {
         Ok(None)
     }
 
-    /// `QUORATE STATUS`, `QUORATE POLICY …`, `QUORATE PROMOTE …`, `QUORATE FAULT …`
+    /// `QUORATE STATUS`, `QUORATE POLICY …`, `QUORATE PROMOTE …`, `QUORATE FAULT …`, and what operators say of members.
     async fn quorate(&self, words: &[Bytes]) -> Answer {
         let rest = &words[1..];
         match &words[0].to_ascii_lowercase()[..] {
@@ -304,7 +305,21 @@ impl<M: Member> Connection<M> {
                 }
                 Err(refusal) => refusal,
             },
-            _ => Answer::err("unknown subcommand of 'quorate': STATUS, POLICY, PROMOTE, FAULT"),
+            b"members" if rest.is_empty() => members::listed(self.member.members().await),
+            b"help" => members::help(),
+            _ => self.order(words).await,
+        }
+    }
+
+    /// `QUORATE ADD …` and all else that concerns who the members are.
+    async fn order(&self, words: &[Bytes]) -> Answer {
+        match members::parse(words) {
+            Some(Ok(order)) => {
+                tracing::warn!(?order, "ordered by a client");
+                members::ordered(self.member.order(order).await)
+            }
+            Some(Err(refusal)) => refusal,
+            None => Answer::err("unknown subcommand of 'quorate', try QUORATE HELP"),
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use quorate_core::{Failure, NodeId, ReadLevel};
 use quorate_node::{OrderError, Promoted};
 
+use super::members::{MemberOrder, Ordered};
 use super::order::{DirectOrder, PromoteOrder};
 use crate::store::{KvStore, Reply};
 
@@ -42,6 +43,13 @@ pub(crate) trait Member: Clone + Send + Sync + 'static {
         &self,
         order: PromoteOrder,
     ) -> impl Future<Output = Result<Promoted, OrderError>> + Send;
+
+    /// Carries out what concerns who the members are.
+    fn order(&self, order: MemberOrder)
+    -> impl Future<Output = Result<Ordered, OrderError>> + Send;
+
+    /// What is known of each member: names and values, in the order to show them.
+    fn members(&self) -> impl Future<Output = Vec<Vec<(&'static str, String)>>> + Send;
 
     /// Puts a fault on links or on the disk, or takes it off.
     fn fault(&self, order: &FaultOrder);

@@ -11,7 +11,9 @@ use quorate_transport::{Direction, Fault, LinkStatus as LaneStatus};
 
 use super::ServerConfig;
 use super::member::{FaultKind, FaultOrder, LinkFaultOrder, Member};
+use super::members::{MemberOrder, Ordered};
 use super::order::{DirectOrder, PromoteOrder};
+use super::overview::{Overview, voters};
 use crate::KvStore;
 use crate::store::Reply;
 
@@ -125,7 +127,7 @@ impl Member for Backing {
                     .leader
                     .map_or_else(none, |leader| leader.to_string()),
             ),
-            ("members", members(&status)),
+            ("members", voters(&status.configuration)),
             ("commit", status.log.committed.max(applied).to_string()),
             ("applied", applied.to_string()),
             ("digest", digest),
@@ -136,6 +138,7 @@ impl Member for Backing {
             ("links", self.links()),
             ("flows", ways(&flows)),
         ];
+        fields.extend(Overview::of(&self.node).await.fields());
         fields.extend(details(&status));
         fields.extend(self.traffic());
         fields
@@ -155,6 +158,20 @@ impl Member for Backing {
 
     async fn promote(&self, order: PromoteOrder) -> Result<Promoted, OrderError> {
         self.node.promote(order.round, order.force).await
+    }
+
+    async fn order(&self, order: MemberOrder) -> Result<Ordered, OrderError> {
+        match order {
+            MemberOrder::Change(change) => {
+                self.node.reconfigure(change).await.map(Ordered::Changed)
+            }
+            MemberOrder::Transfer(to) => self.node.transfer(to).await.map(Ordered::Transferred),
+            MemberOrder::Snapshot => self.node.snapshot().await.map(Ordered::Taken),
+        }
+    }
+
+    async fn members(&self) -> Vec<Vec<(&'static str, String)>> {
+        Overview::of(&self.node).await.members()
     }
 
     fn peers(&self) -> Vec<NodeId> {
@@ -206,12 +223,6 @@ fn ways(flows: &[LinkStatus]) -> String {
 
 fn has_room(node: &Node<KvStore>) -> bool {
     node.status().borrow().journal.has_room
-}
-
-fn members(status: &NodeStatus) -> String {
-    let voters = status.configuration.voters();
-    let members: Vec<_> = voters.iter().map(NodeId::to_string).collect();
-    members.join(",")
 }
 
 /// What is good to know when something is wrong.

@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::member::{FaultOrder, Member};
+use super::members::{MemberOrder, Ordered};
 use super::order::{DirectOrder, PromoteOrder};
 use super::{Limits, Server, ServerConfig};
 use crate::KvStore;
@@ -135,6 +136,18 @@ impl Member for Fake {
             epoch: Epoch { round, node },
             missing: order.round,
         })
+    }
+
+    async fn order(&self, order: MemberOrder) -> Result<Ordered, OrderError> {
+        match order {
+            MemberOrder::Change(_) => Ok(Ordered::Changed(Position(7))),
+            MemberOrder::Transfer(_) => Err(OrderError::Undecided),
+            MemberOrder::Snapshot => Err(OrderError::Empty),
+        }
+    }
+
+    async fn members(&self) -> Vec<Vec<(&'static str, String)>> {
+        vec![vec![("id", "1".into())], vec![("id", "2".into())]]
     }
 
     fn fault(&self, order: &FaultOrder) {

@@ -226,3 +226,26 @@ async fn an_operator_directs_links_and_promotes() {
         .await;
     client.expect("-ERR this log cannot do that\r\n").await;
 }
+
+#[tokio::test]
+async fn an_operator_lists_and_changes_members() {
+    let member = Fake::new(UNLIMITED);
+    let server = serve(&member, config()).await;
+    let mut client = Client::connect(&server).await;
+    client
+        .send("QUORATE MEMBERS\nQUORATE ADD 4 h:1 VOTE\nQUORATE TRANSFER\nQUORATE SNAPSHOT\n")
+        .await;
+    client
+        .expect("*2\r\n*2\r\n$2\r\nid\r\n$1\r\n1\r\n*2\r\n$2\r\nid\r\n$1\r\n2\r\n")
+        .await;
+    client
+        .expect("*2\r\n$10\r\nconfigured\r\n$1\r\n7\r\n")
+        .await;
+    client.expect("-UNDECIDED the leader went").await;
+    client.send("QUORATE ADD 4\n").await;
+    let rest = " before it was decided: it may or may not come about\r\n";
+    client.expect(rest).await;
+    client.expect("-ERR nothing was applied yet\r\n").await;
+    let usage = "-ERR usage: QUORATE ADD <id> <host:port> [VOTE | REPLACE <old>]\r\n";
+    client.expect(usage).await;
+}
