@@ -179,13 +179,14 @@ pub(crate) fn failure(failure: Failure) -> Answer {
             )
         }
         Failure::NoRoom => "ERR no room on disk: nothing was written, free space and retry".into(),
-        Failure::TooLarge { .. } => format!("ERR {failure}"),
+        Failure::TooLarge { .. } | Failure::Session(SessionError::TooMany) => {
+            format!("ERR {failure}")
+        }
         Failure::Unknown => {
             "UNKNOWN the outcome is not known: it may have been applied, or may be later".into()
         }
         Failure::Session(SessionError::Expired) => format!("NOSESSION {failure}"),
         Failure::Session(SessionError::Forgotten) => format!("NOREPLY {failure}"),
-        Failure::Session(SessionError::TooMany) => format!("ERR {failure}"),
         Failure::Stopped => format!("STOPPED {failure} before it took the request"),
     };
     Answer::Error(text)
