@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use crate::message::{first, length, without};
 use crate::raft::{Out, Raft};
 use crate::role::{Follower, Role};
-use crate::{Append, Log, Message, Point, Record, Run};
+use crate::{Append, Configured, Log, Message, Point, Record, Run};
 
 impl Raft {
     pub(crate) fn on_append(&mut self, now: Instant, from: NodeId, append: Append, out: &mut Out) {
@@ -76,6 +76,7 @@ impl Raft {
         let term = self.log.term_at(after).expect("what was compared is held");
         if after < self.log.last().position {
             self.log.truncate(after);
+            self.roster.truncate(after, self.log.committed());
         }
         let fresh = without(runs, after.get() - prev.position.get());
         self.extend(
@@ -110,6 +111,8 @@ impl Raft {
         for run in &runs {
             self.log.append(run.term, run.batch.clone(), mark);
         }
+        self.roster
+            .extend(prev.position, &runs, self.log.committed());
         self.disk.persist(Record::Append { prev, runs }, out);
     }
 
@@ -154,6 +157,7 @@ impl Raft {
         now: Instant,
         from: NodeId,
         meta: SnapshotMeta,
+        configured: Option<Configured>,
         out: &mut Out,
     ) {
         if !self.follow(now, from, out) {
@@ -168,6 +172,7 @@ impl Raft {
         } else {
             // At every offer: whoever fetches may have given up without a word.
             let snapshot = meta;
+            self.snapshots.expect(snapshot, configured);
             out.push(Output::Fetch { from, snapshot });
         }
     }
@@ -182,10 +187,12 @@ impl Raft {
         }
         if last.position > self.log.committed() {
             if self.log.holds(last) {
-                self.commit(last.position, out);
-            } else {
+                self.learn_chosen(last.position, out);
+            } else if let Some(offered) = self.snapshots.take_offer(&snapshot) {
                 self.snapshots.newest = Some(snapshot);
                 self.log.install(last, self.disk.next());
+                self.roster
+                    .install(offered.configured, self.log.committed());
                 self.write_installed(out);
                 out.push(Output::Install { snapshot });
             }
@@ -193,24 +200,24 @@ impl Raft {
         self.verify(self.log.committed());
     }
 
-    /// Follows the sender, who leads this term. False: it cannot.
+    /// Follows the sender, who leads this term, whether or not this member's own configuration says that it may: a newer
+    /// one may say so (Raft 6). False: it cannot.
     fn follow(&mut self, now: Instant, from: NodeId, out: &mut Out) -> bool {
-        let voter = self.roster.quorum().contains(from);
         match &mut self.role {
             Role::Follower(Follower { leader, .. }) if *leader == Some(from) => {
                 self.timer.touch(now);
+                self.pledge(now, from);
                 true
             }
             Role::Follower(Follower { leader: None, .. })
             | Role::PreCandidate(_)
-            | Role::Candidate(_)
-                if voter =>
-            {
+            | Role::Candidate(_) => {
                 self.become_follower(now, Some(from), out);
+                self.pledge(now, from);
                 true
             }
-            // Two leaders in one term, or one without a vote.
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
+            // Two leaders in one term.
+            Role::Follower(_) | Role::Leader(_) => {
                 self.anomalies += 1;
                 false
             }
@@ -221,8 +228,14 @@ impl Raft {
     fn learn_commit(&mut self, commit: Position, out: &mut Out) {
         let upto = commit.min(self.verified());
         if upto > self.log.committed() {
-            self.commit(upto, out);
+            self.learn_chosen(upto, out);
         }
+    }
+
+    /// Commits as one that does not lead.
+    fn learn_chosen(&mut self, upto: Position, out: &mut Out) {
+        self.commit(upto, out);
+        self.roster.settle(upto);
     }
 
     /// Everything up to `upto` is chosen.

@@ -5,14 +5,17 @@ use core::time::Duration;
 
 use quorate_core::{Limit, NodeId, Quorum, QuorumError};
 
+use crate::Lease;
+
 /// The config of one member. Voters, learners, timeouts and limits ought to be the same on all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RaftConfig {
     /// This member: one of the voters or of the learners.
     pub id: NodeId,
-    /// Those who elect and count.
+    /// Those who elect and count, as long as the log says nothing else. A member that joins later lists those who vote
+    /// when it does.
     pub voters: Vec<NodeId>,
-    /// Those who follow without a vote.
+    /// Those who follow without a vote, likewise. A member that joins later is one of them.
     pub learners: Vec<NodeId>,
     /// The least time without a leader before a member seeks to lead; each time it waits anew between this and
     /// twice this. Also how long a leader goes on without hearing from a quorum.
@@ -33,6 +36,8 @@ pub struct RaftConfig {
     pub log_bytes_max: u64,
     /// The most reads that may wait at once.
     pub reads_max: usize,
+    /// Whether reads may rest on clocks; none: they do not. The same on all members.
+    pub lease: Option<Lease>,
     /// Where this member's timeouts come from. Members may share it: the id is mixed in.
     pub seed: u64,
 }
@@ -77,6 +82,7 @@ impl RaftConfig {
             uncommitted_bytes_max: 256 << 20,
             log_bytes_max: 1 << 30,
             reads_max: 65_536,
+            lease: None,
             seed: 0,
         }
     }
@@ -88,7 +94,7 @@ impl RaftConfig {
         learners.sort_unstable();
         let longest = Duration::from_hours(1);
         let known = quorum.contains(self.id) || learners.contains(&self.id);
-        let absurd: [(bool, &'static str); 13] = [
+        let absurd: [(bool, &'static str); 14] = [
             (!known, "this member is neither a voter nor a learner"),
             (
                 self.members().any(|id| id == NodeId::ZERO),
@@ -135,6 +141,10 @@ impl RaftConfig {
                 "the log may hold less than twice what may be uncommitted",
             ),
             (self.reads_max == 0, "no read may wait"),
+            (
+                self.lease.is_some_and(|lease| lease.drift_ppm >= 1_000_000),
+                "clocks that drift so far make no lease",
+            ),
         ];
         match absurd.into_iter().find(|(wrong, _)| *wrong) {
             Some((_, why)) => Err(ConfigError::Absurd(why)),
@@ -169,7 +179,7 @@ mod tests {
     #[test]
     fn every_absurd_value_is_refused_with_its_reason() {
         type Spoil = fn(&mut RaftConfig);
-        let cases: [(Spoil, &str); 12] = [
+        let cases: [(Spoil, &str); 13] = [
             (|c| c.voters.clear(), "no voter"),
             (|c| c.voters.push(NodeId(2)), "a voter is named twice"),
             (|c| c.id = NodeId(9), "neither a voter nor a learner"),
@@ -188,6 +198,13 @@ mod tests {
             (|c| c.append_bytes_max = 10, "1 KiB and 1 GiB"),
             (|c| c.log_bytes_max = c.uncommitted_bytes_max, "twice"),
             (|c| c.reads_max = 0, "no read may wait"),
+            (
+                |c| {
+                    let drift_ppm = 1_000_000;
+                    c.lease = Some(Lease { drift_ppm });
+                },
+                "make no lease",
+            ),
         ];
         for (spoil, reason) in cases {
             let mut config = three();

@@ -1,4 +1,7 @@
-//! Votes: asked for, given, counted (Raft 5.2, 5.4.1; thesis 4.2.3, 9.6).
+//! Votes: asked for, given, counted (Raft 5.2, 5.4.1, 6; thesis 4.2.3, 9.6).
+//!
+//! A vote is given by any member to any other: who asks may have a newer configuration than who answers, and may need
+//! just this vote. It is counted by the configuration of the one that asks.
 
 use core::cmp::Ordering;
 
@@ -9,7 +12,7 @@ use crate::role::Role;
 use crate::{Message, Point, Term};
 
 impl Raft {
-    /// Asks every other voter.
+    /// Asks every other voter of the configuration in force.
     pub(crate) fn ask_voters(&mut self, question: &Message, out: &mut Out) {
         for slot in 0..self.roster.peers().len() {
             let seat = &self.roster.peers()[slot];
@@ -29,9 +32,6 @@ impl Raft {
         last: Point,
         out: &mut Out,
     ) {
-        if !self.is_electorate(from) {
-            return;
-        }
         let campaign = term.next();
         let granted = campaign > self.hard.term
             && !self.hears_other_leader(now, from)
@@ -45,18 +45,17 @@ impl Raft {
     }
 
     /// Gives this term's vote, or not. A higher term is adopted in the same record; but while a leader is heard,
-    /// whoever wants to depose it is not even listened to (vote stickiness).
+    /// whoever wants to depose it is not even listened to (vote stickiness), except for a `transfer`: that leader wants
+    /// to go.
     pub(crate) fn on_request_vote(
         &mut self,
         now: Instant,
         from: NodeId,
-        term: Term,
-        last: Point,
+        (term, last, transfer): (Term, Point, bool),
         out: &mut Out,
     ) {
-        if !self.is_electorate(from)
-            || (term > self.hard.term && self.hears_other_leader(now, from))
-        {
+        let deposes = term > self.hard.term && !transfer;
+        if deposes && self.hears_other_leader(now, from) {
             return;
         }
         let complete = last.covers(self.log.last());
@@ -131,7 +130,7 @@ impl Raft {
                 ballots.grant(from);
                 // The last term there is has no successor.
                 if self.hard.term < Term::MAX && quorum.reached(|member| ballots.has(member)) {
-                    self.become_candidate(now, out);
+                    self.become_candidate(now, false, out);
                 }
             }
             Role::Candidate(ballots) => {
@@ -146,15 +145,12 @@ impl Raft {
         }
     }
 
-    /// Whether this member and `from` are both among those who elect.
-    fn is_electorate(&self, from: NodeId) -> bool {
-        let quorum = self.roster.quorum();
-        quorum.contains(self.config.id) && quorum.contains(from)
-    }
-
     /// Whether a leader was heard so recently that an election cannot be called for. If it is the asker itself, it
     /// leads no more.
     fn hears_other_leader(&self, now: Instant, asker: NodeId) -> bool {
+        if self.is_pledged(now, asker) {
+            return true;
+        }
         match &self.role {
             Role::Follower(follower) => {
                 follower.leader.is_some_and(|leader| leader != asker)

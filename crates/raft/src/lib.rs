@@ -127,9 +127,12 @@ mod append;
 mod config;
 mod disk;
 mod election;
+mod history;
+mod lease;
 mod log;
 #[cfg(test)]
 mod log_model;
+mod membership;
 mod message;
 mod progress;
 mod raft;
@@ -139,9 +142,13 @@ mod replication;
 mod restore;
 mod role;
 mod roster;
+mod snapshots;
 mod term;
+mod transfer;
 
 pub use config::{ConfigError, RaftConfig};
+pub use history::Configured;
+pub use lease::Lease;
 pub(crate) use log::Log;
 pub use message::{Append, Message, Run};
 pub use raft::Raft;

@@ -22,12 +22,12 @@
 
 use core::fmt;
 
-use quorate_core::{Batch, Carry, Position, SnapshotMeta};
+use quorate_core::{Batch, Carry, Configuration, Kind, Position, SnapshotMeta};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::term::POSITION_MAX;
-use crate::{Point, Term};
+use crate::{Configured, Point, Term};
 
 /// One message. `term` is the sender's, except where said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,8 @@ pub enum Message {
         term: Term,
         /// The last entry of its log.
         last: Point,
+        /// The leader of the term before has asked it to.
+        transfer: bool,
     },
     /// The answer to [`Message::RequestVote`].
     VoteReply {
@@ -115,6 +117,15 @@ pub enum Message {
         term: Term,
         /// What to fetch.
         meta: SnapshotMeta,
+        /// The last configuration that it includes; none: each member's own config still counts there.
+        configured: Option<Configured>,
+    },
+    /// Seek to lead, at once: I want to go (thesis 3.10).
+    TimeoutNow {
+        /// The leader's term.
+        term: Term,
+        /// The last entry of its log. Who has another does not do it.
+        last: Point,
     },
     /// Your term is over.
     NewTerm {
@@ -149,6 +160,19 @@ impl Append {
     /// The last position it speaks of.
     pub fn end(&self) -> Position {
         self.prev.position.plus(length(&self.runs))
+    }
+}
+
+impl Run {
+    /// Who the members are from here on, if it says so.
+    pub(crate) fn configured(&self) -> Option<Configuration> {
+        self.batch.configured()
+    }
+
+    /// What claims to say who the members are says it, in one position.
+    pub(crate) fn is_sane(&self) -> bool {
+        self.batch.kind() != Kind::Configuration
+            || (self.batch.len() == 1 && self.configured().is_some())
     }
 }
 
@@ -204,7 +228,28 @@ impl Message {
             | Self::HeartbeatReply { term, .. }
             | Self::Commit { term, .. }
             | Self::Snapshot { term, .. }
+            | Self::TimeoutNow { term, .. }
             | Self::NewTerm { term } => *term,
+        }
+    }
+
+    /// Whether it is heard from anybody: a member's own configuration may be older than the sender's (Raft 6), who is a
+    /// leader by it or might become one. Whether a vote counts is judged by the one that asks for it.
+    pub(crate) const fn is_heard_from_strangers(&self) -> bool {
+        match self {
+            Self::PreVote { .. }
+            | Self::RequestVote { .. }
+            | Self::Append(_)
+            | Self::Heartbeat { .. }
+            | Self::Commit { .. }
+            | Self::Snapshot { .. }
+            | Self::TimeoutNow { .. } => true,
+            Self::PreVoteReply { .. }
+            | Self::VoteReply { .. }
+            | Self::Accepted { .. }
+            | Self::Rejected { .. }
+            | Self::HeartbeatReply { .. }
+            | Self::NewTerm { .. } => false,
         }
     }
 
@@ -214,9 +259,9 @@ impl Message {
         let bounded = |position: Position| position <= POSITION_MAX;
         self.term() <= Term::MAX
             && match self {
-                Self::PreVote { last, term } | Self::RequestVote { last, term } => {
-                    last.is_sane() && last.term <= *term
-                }
+                Self::PreVote { last, term }
+                | Self::RequestVote { last, term, .. }
+                | Self::TimeoutNow { last, term } => last.is_sane() && last.term <= *term,
                 Self::PreVoteReply { campaign, .. } => *campaign <= Term::MAX,
                 Self::VoteReply { .. } | Self::NewTerm { .. } => true,
                 Self::Append(append) => append.is_sane(),
@@ -230,12 +275,17 @@ impl Message {
                 Self::Heartbeat { term, commit, .. } | Self::Commit { term, commit } => {
                     *term > Term::ZERO && bounded(*commit)
                 }
-                Self::Snapshot { term, meta } => {
+                Self::Snapshot {
+                    term,
+                    meta,
+                    configured,
+                } => {
                     let last = Point::from(*meta);
                     last.is_sane()
                         && last != Point::START
                         && last.term <= *term
                         && meta.epoch == last.term.epoch()
+                        && configured.as_ref().is_none_or(|one| one.is_before(last))
                 }
             }
     }
@@ -254,7 +304,7 @@ impl Append {
                 let ordered = before <= run.term && run.term <= self.term;
                 before = run.term;
                 end = end.saturating_add(length);
-                ordered && run.batch.label().sequence.checked_add(length).is_some()
+                ordered && run.is_sane() && run.batch.label().sequence.checked_add(length).is_some()
             })
             && end <= POSITION_MAX.get()
     }
@@ -298,7 +348,11 @@ impl fmt::Display for Message {
             Self::PreVoteReply {
                 campaign, granted, ..
             } => write!(f, "PreVoteReply for t{campaign} {}", yes(*granted)),
-            Self::RequestVote { last, .. } => write!(f, "RequestVote last {last}"),
+            Self::RequestVote { last, transfer, .. } => {
+                let why = if *transfer { " for a transfer" } else { "" };
+                write!(f, "RequestVote last {last}{why}")
+            }
+            Self::TimeoutNow { last, .. } => write!(f, "TimeoutNow last {last}"),
             Self::VoteReply { granted, .. } => write!(f, "VoteReply {}", yes(*granted)),
             Self::Append(append) => {
                 f.write_str("Append ")?;
@@ -322,9 +376,25 @@ impl fmt::Display for Message {
                 "HeartbeatReply round {round} verified {verified} matched {matched}"
             ),
             Self::Commit { commit, .. } => write!(f, "Commit {commit}"),
-            Self::Snapshot { meta, .. } => write!(f, "Snapshot {}", Point::from(*meta)),
+            Self::Snapshot {
+                meta, configured, ..
+            } => {
+                write!(f, "Snapshot {}", Point::from(*meta))?;
+                write_configured(f, configured.as_ref())
+            }
             Self::NewTerm { .. } => f.write_str("NewTerm"),
         }
+    }
+}
+
+/// Writes who the members are at the end of a line, if the log has said so.
+pub(crate) fn write_configured(
+    f: &mut fmt::Formatter<'_>,
+    configured: Option<&Configured>,
+) -> fmt::Result {
+    match configured {
+        Some(Configured { at, configuration }) => write!(f, " members {configuration} at {at}"),
+        None => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use quorate_core::{Credit, Instant, NodeId, Position, SnapshotMeta, Window};
 
+use crate::history::History;
 use crate::message::length;
 use crate::raft::Out;
 use crate::{Append, Log, Message, Point, RaftConfig, Term};
@@ -60,6 +61,7 @@ pub(crate) struct View<'a> {
     pub(crate) log: &'a Log,
     pub(crate) term: Term,
     pub(crate) newest: Option<&'a SnapshotMeta>,
+    pub(crate) history: &'a History,
     pub(crate) now: Instant,
 }
 
@@ -293,8 +295,12 @@ impl Peer {
         );
         let sent = view.now;
         self.progress = Progress::Snapshot(Offer { meta, sent });
-        let term = view.term;
-        out.send(self.id, Message::Snapshot { term, meta });
+        let offer = Message::Snapshot {
+            term: view.term,
+            meta,
+            configured: view.history.at(meta.position).cloned(),
+        };
+        out.send(self.id, offer);
     }
 
     /// Starts over from `next`. What the peer was told may be lost with the rest.

@@ -1,13 +1,18 @@
 //! The member itself: its door, the term rule, and the one place where words leave it.
 
+use alloc::vec::Vec;
+
 use quorate_core::{
     Batch, Committed, Configuration, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output,
-    Position, Rejection, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status,
+    PeerStatus, Position, Rejection, ReplicatedLog, RestoreError, RoleKind, Status,
 };
 
 use crate::disk::Disk;
+use crate::lease::Pledge;
 use crate::role::{Role, Timer};
 use crate::roster::Roster;
+use crate::snapshots::Snapshots;
+use crate::transfer::Transfer;
 use crate::{Log, Message, RaftConfig, Record, Term};
 
 pub(crate) type Out = Outbox<Raft>;
@@ -23,6 +28,10 @@ pub struct Raft {
     pub(crate) timer: Timer,
     pub(crate) disk: Disk,
     pub(crate) snapshots: Snapshots,
+    /// Leadership that this member is giving up.
+    pub(crate) transfer: Option<Transfer>,
+    /// With leases: whom this member has heard.
+    pub(crate) pledge: Option<Pledge>,
     pub(crate) anomalies: u64,
 }
 
@@ -39,15 +48,6 @@ pub(crate) struct HardState {
     pub(crate) spoken: Term,
 }
 
-/// Snapshots, by name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Snapshots {
-    /// The newest that is durable here.
-    pub(crate) newest: Option<SnapshotMeta>,
-    /// The journal has yet to learn that the log begins behind the newest.
-    pub(crate) unwritten: bool,
-}
-
 impl Raft {
     /// How many messages were ignored because no member of this config that follows Raft can have said them.
     /// Anything but zero tells of a broken or hostile peer, or of two members with the same id.
@@ -57,7 +57,7 @@ impl Raft {
 
     /// Whether this member may seek to lead.
     pub(crate) fn may_campaign(&self) -> bool {
-        self.disk.room && self.roster.quorum().contains(self.config.id)
+        self.disk.room && self.roster.stands()
     }
 
     /// Says `message`, as soon as the term it is said in is on disk.
@@ -96,6 +96,7 @@ impl Raft {
             | Message::Heartbeat { .. }
             | Message::Commit { .. }
             | Message::Snapshot { .. }
+            | Message::TimeoutNow { .. }
             | Message::NewTerm { .. } => {}
         }
     }
@@ -106,7 +107,7 @@ impl Raft {
             Role::Leader(_) => self.tick_leader(now, out),
             // Its vote is still being written: a new term would only make the slow disk slower.
             Role::Candidate(_) if due && self.hard.mark > self.disk.durable() => {
-                self.timer.restart(now, self.config.election_timeout);
+                self.wait(now, self.config.election_timeout);
             }
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) if due => {
                 self.become_pre_candidate(now, out);
@@ -117,11 +118,13 @@ impl Raft {
 
     /// The term rule comes first: a later term makes a follower, an earlier one is told so.
     fn on_message(&mut self, now: Instant, from: NodeId, message: Message, out: &mut Out) {
-        let Some(slot) = self.roster.slot(from) else {
+        let slot = self.roster.slot(from);
+        let stranger = slot.is_none();
+        if stranger && (from == self.config.id || !message.is_heard_from_strangers()) {
             return;
-        };
+        }
         if !message.is_sane() {
-            self.anomalies += 1;
+            self.anomalies += u64::from(!stranger);
             return;
         }
         let term = message.term();
@@ -136,7 +139,11 @@ impl Raft {
         }
         match message {
             Message::PreVote { term, last } => self.on_pre_vote(now, from, term, last, out),
-            Message::RequestVote { term, last } => self.on_request_vote(now, from, term, last, out),
+            Message::RequestVote {
+                term,
+                last,
+                transfer,
+            } => self.on_request_vote(now, from, (term, last, transfer), out),
             Message::PreVoteReply {
                 campaign, granted, ..
             } => self.on_pre_vote_reply(now, from, campaign, granted, out),
@@ -146,17 +153,32 @@ impl Raft {
                 self.on_heartbeat(now, from, commit, round, out);
             }
             Message::Commit { commit, .. } => self.on_commit(now, from, commit, out),
-            Message::Snapshot { meta, .. } => self.on_snapshot(now, from, meta, out),
+            Message::Snapshot {
+                meta, configured, ..
+            } => self.on_snapshot(now, from, meta, configured, out),
             Message::Accepted {
                 verified, matched, ..
-            } => self.on_accepted(now, slot, verified, matched, out),
-            Message::Rejected { prev, hint, .. } => self.on_rejected(now, slot, prev, hint, out),
+            } => {
+                if let Some(slot) = slot {
+                    self.on_accepted(now, slot, verified, matched, out);
+                }
+            }
+            Message::Rejected { prev, hint, .. } => {
+                if let Some(slot) = slot {
+                    self.on_rejected(now, slot, prev, hint, out);
+                }
+            }
             Message::HeartbeatReply {
                 round,
                 verified,
                 matched,
                 ..
-            } => self.on_heartbeat_reply(now, slot, (round, verified, matched), out),
+            } => {
+                if let Some(slot) = slot {
+                    self.on_heartbeat_reply(now, slot, (round, verified, matched), out);
+                }
+            }
+            Message::TimeoutNow { last, .. } => self.on_timeout_now(now, from, last, out),
             Message::NewTerm { .. } => {}
         }
     }
@@ -178,6 +200,7 @@ impl Raft {
             | Message::Accepted { .. }
             | Message::Rejected { .. }
             | Message::HeartbeatReply { .. }
+            | Message::TimeoutNow { .. }
             | Message::NewTerm { .. } => {}
         }
     }
@@ -239,24 +262,27 @@ impl ReplicatedLog for Raft {
             Input::Room { available } => self.on_room(now, available, out),
             Input::Credit { peer, credit } => self.on_credit(now, peer, credit, out),
             Input::Direct { .. } => {}
-            Input::Promote { ticket, .. }
-            | Input::Reconfigure { ticket, .. }
-            | Input::Transfer { ticket, .. } => {
+            Input::Reconfigure { ticket, change } => self.on_reconfigure(now, ticket, &change, out),
+            Input::Transfer { ticket, to } => self.on_transfer(now, ticket, to, out),
+            Input::Promote { ticket, .. } => {
                 let why = Rejection::Unsupported;
                 out.push(Output::Reject { ticket, why });
             }
             Input::Compact { upto, snapshot } => self.on_compact(upto, snapshot, out),
             Input::Fetched { snapshot } => self.on_fetched(snapshot, out),
         }
+        self.settle_transfer(now, out);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        match &self.role {
+        let own = match &self.role {
             Role::Leader(leader) => (!leader.peers.is_empty()).then_some(leader.heartbeat_due),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
                 self.may_campaign().then(|| self.timer.deadline())
             }
-        }
+        };
+        let transfer = self.transfer.as_ref().map(|transfer| transfer.until);
+        own.into_iter().chain(transfer).min()
     }
 
     fn status(&self) -> Status {
@@ -264,24 +290,40 @@ impl ReplicatedLog for Raft {
             role: match &self.role {
                 Role::Leader(_) => RoleKind::Leader,
                 Role::PreCandidate(_) | Role::Candidate(_) => RoleKind::Candidate,
-                Role::Follower(_) if self.roster.quorum().contains(self.config.id) => {
-                    RoleKind::Follower
-                }
+                Role::Follower(_) if self.roster.votes(self.config.id) => RoleKind::Follower,
                 Role::Follower(_) => RoleKind::Learner,
             },
-            epoch: self.hard.spoken.epoch(),
+            epoch: self.epoch(),
             leader: self.known_leader(),
             last: self.log.last().position,
             durable: self.log.durable(),
             committed: self.log.committed(),
             compacted: self.log.base().position,
             bytes: self.log.bytes(),
-            configured: Position::ZERO,
+            configured: self.roster.configured(),
         }
     }
 
     fn configuration(&self) -> &Configuration {
         self.roster.configuration()
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        let Role::Leader(leader) = &self.role else {
+            return Vec::new();
+        };
+        let peers = leader.peers.iter();
+        peers
+            .map(|peer| PeerStatus {
+                id: peer.id,
+                matched: peer.matched,
+                heard: peer.heard,
+            })
+            .collect()
+    }
+
+    fn lease(&self, now: Instant) -> Option<Position> {
+        self.leased(now)
     }
 
     fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {
@@ -303,15 +345,5 @@ impl ReplicatedLog for Raft {
     fn held(&self, at: Position, bytes_max: u64) -> Option<(Epoch, Batch)> {
         let run = self.log.run_at(at, bytes_max)?;
         Some((run.term.epoch(), run.batch))
-    }
-}
-
-impl Snapshots {
-    /// Takes note of a durable snapshot.
-    pub(crate) fn learn(&mut self, snapshot: SnapshotMeta) {
-        let position = |meta: &SnapshotMeta| meta.position;
-        if self.newest.as_ref().map_or(Position::ZERO, position) < snapshot.position {
-            self.newest = Some(snapshot);
-        }
     }
 }

@@ -16,13 +16,27 @@ use crate::role::Role;
 pub(crate) struct Reads {
     /// The newest round.
     round: u64,
-    /// The reads of that round and the commit at its beginning, until a quorum has answered it.
-    running: Option<(Position, Vec<Ticket>)>,
+    /// The round that reads wait for, until a quorum has answered it.
+    running: Option<Running>,
     /// Reads that came after it began.
     waiting: Vec<Ticket>,
 }
 
+#[derive(Clone, Debug)]
+struct Running {
+    round: u64,
+    /// The commit at its beginning.
+    at: Position,
+    tickets: Vec<Ticket>,
+}
+
 impl Reads {
+    /// Begins a round.
+    pub(crate) const fn open(&mut self) -> u64 {
+        self.round += 1;
+        self.round
+    }
+
     /// The newest round; zero: none yet.
     pub(crate) const fn round(&self) -> u64 {
         self.round
@@ -30,16 +44,13 @@ impl Reads {
 
     /// Everything that still waits.
     pub(crate) fn into_tickets(self) -> impl Iterator<Item = Ticket> {
-        let running = self.running.map_or(Vec::new(), |(_, tickets)| tickets);
+        let running = self.running.map_or(Vec::new(), |running| running.tickets);
         running.into_iter().chain(self.waiting)
     }
 
     fn len(&self) -> usize {
-        self.waiting.len()
-            + self
-                .running
-                .as_ref()
-                .map_or(0, |(_, tickets)| tickets.len())
+        let running = self.running.as_ref();
+        self.waiting.len() + running.map_or(0, |running| running.tickets.len())
     }
 }
 
@@ -68,12 +79,28 @@ impl Raft {
         if committed < leader.first_own || reads.running.is_some() || reads.waiting.is_empty() {
             return;
         }
-        reads.round += 1;
-        reads.running = Some((committed, mem::take(&mut reads.waiting)));
+        reads.running = Some(Running {
+            round: reads.round + 1,
+            at: committed,
+            tickets: mem::take(&mut reads.waiting),
+        });
+        self.open_round(now);
         if !self.roster.decides_alone(self.config.id) {
             self.heartbeat_all(now, out);
         }
         self.settle_reads(now, out);
+    }
+
+    /// Begins a round of heartbeats.
+    pub(crate) fn open_round(&mut self, now: Instant) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let round = leader.reads.open();
+        if self.config.lease.is_some() {
+            let patience = self.config.election_timeout;
+            leader.lease.begin(round, now, patience);
+        }
     }
 
     /// A peer has answered a round. False: one that has not begun.
@@ -95,7 +122,9 @@ impl Raft {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        let round = leader.reads.round;
+        let Some(Running { round, .. }) = leader.reads.running else {
+            return;
+        };
         let peers = &leader.peers;
         let answered = |id| {
             let peer = peers.iter().find(|peer| peer.id == id);
@@ -104,7 +133,7 @@ impl Raft {
         if !self.roster.quorum().reached(answered) {
             return;
         }
-        let Some((at, tickets)) = leader.reads.running.take() else {
+        let Some(Running { at, tickets, .. }) = leader.reads.running.take() else {
             return;
         };
         for ticket in tickets {

@@ -6,8 +6,8 @@ use quorate_core::{Batch, Carry, NodeId};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::message::write_runs;
-use crate::{Point, Run, Term};
+use crate::message::{write_configured, write_runs};
+use crate::{Configured, Point, Run, Term};
 
 /// One record. Replaying all of them in order, or all from the last [`Output::Reclaim`] on, gives the member's
 /// term, vote and log.
@@ -43,6 +43,8 @@ pub enum Record {
         voted_for: Option<NodeId>,
         /// The last entry that a snapshot stands for.
         base: Point,
+        /// The last configuration at or before it; none: the config's own still counts.
+        configured: Option<Configured>,
     },
     /// The whole log is dropped, because it does not lead up to what a snapshot says was chosen; it begins anew
     /// behind `base`. Repeats term and vote likewise.
@@ -53,6 +55,8 @@ pub enum Record {
         voted_for: Option<NodeId>,
         /// The last entry that the snapshot includes.
         base: Point,
+        /// The last configuration that the snapshot includes; none: the config's own still counts.
+        configured: Option<Configured>,
     },
 }
 
@@ -86,12 +90,20 @@ impl fmt::Display for Record {
                 term,
                 voted_for,
                 base,
-            } => write!(f, "compacted {base} term {term} vote {}", Name(*voted_for)),
+                configured,
+            } => {
+                write!(f, "compacted {base} term {term} vote {}", Name(*voted_for))?;
+                write_configured(f, configured.as_ref())
+            }
             Self::Installed {
                 term,
                 voted_for,
                 base,
-            } => write!(f, "installed {base} term {term} vote {}", Name(*voted_for)),
+                configured,
+            } => {
+                write!(f, "installed {base} term {term} vote {}", Name(*voted_for))?;
+                write_configured(f, configured.as_ref())
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The leader's side of replication (Raft 5.3, 5.4.2; thesis 6.2).
 
 use quorate_core::{
-    Batch, Credit, Instant, NodeId, Output, Position, Rejection, Ticket, Timestamp,
+    Batch, Credit, Instant, Kind, NodeId, Output, Position, Rejection, Ticket, Timestamp,
 };
 use smallvec::smallvec;
 
 use crate::progress::View;
 use crate::raft::{Out, Raft};
 use crate::role::{Leader, Role};
-use crate::roster::Roster;
+use crate::roster::Seat;
 use crate::term::POSITION_MAX;
 use crate::{Point, Record, Run};
 
@@ -30,6 +30,13 @@ impl Raft {
                 self.not_leader()
             });
         }
+        if self.transfer.is_some() {
+            return Some(self.handing_over());
+        }
+        if batch.kind() == Kind::Configuration {
+            // By order only, one at a time.
+            return Some(Rejection::Unsupported);
+        }
         let (bytes, limit) = (batch.weight(), self.config.uncommitted_bytes_max);
         if bytes > limit {
             return Some(Rejection::TooLarge { bytes, limit });
@@ -49,7 +56,7 @@ impl Raft {
     }
 
     /// Appends a batch of this term: to the own disk and to every peer at once.
-    fn append_own(&mut self, now: Instant, batch: Batch, out: &mut Out) {
+    pub(crate) fn append_own(&mut self, now: Instant, batch: Batch, out: &mut Out) {
         let (term, prev) = (self.hard.term, self.log.last());
         let mark = self.disk.next();
         self.log.append(term, batch.clone(), mark);
@@ -59,9 +66,9 @@ impl Raft {
     }
 
     fn pump_all(&mut self, now: Instant, out: &mut Out) {
-        if let Some((leader, roster, view)) = self.lead(now) {
-            for (slot, peer) in leader.peers.iter_mut().enumerate() {
-                peer.pump(roster.tap(slot), &view, out);
+        if let Some((leader, seats, view)) = self.lead(now) {
+            for (peer, seat) in leader.peers.iter_mut().zip(seats) {
+                peer.pump(&mut seat.tap, &view, out);
             }
         }
     }
@@ -71,8 +78,8 @@ impl Raft {
             return;
         };
         self.roster.tap(slot).grant(credit);
-        if let Some((leader, roster, view)) = self.lead(now) {
-            leader.peers[slot].pump(roster.tap(slot), &view, out);
+        if let Some((leader, seats, view)) = self.lead(now) {
+            leader.peers[slot].pump(&mut seats[slot].tap, &view, out);
         }
     }
 
@@ -102,6 +109,7 @@ impl Raft {
         if let Some((leader, _, view)) = self.lead(now) {
             leader.peers[slot].on_alive(verified, &view);
         }
+        self.renew();
         self.after_progress(now, Some(slot), out);
         self.settle_reads(now, out);
     }
@@ -135,11 +143,11 @@ impl Raft {
         hint: Point,
         out: &mut Out,
     ) {
-        if let Some((leader, roster, view)) = self.lead(now) {
+        if let Some((leader, seats, view)) = self.lead(now) {
             let peer = &mut leader.peers[slot];
             peer.heard = now;
             peer.on_rejected(prev, hint, view.log);
-            peer.pump(roster.tap(slot), &view, out);
+            peer.pump(&mut seats[slot].tap, &view, out);
         }
     }
 
@@ -149,12 +157,12 @@ impl Raft {
         let before = self.log.committed();
         self.advance_commit(out);
         let advanced = self.log.committed() > before;
-        let Some((leader, roster, view)) = self.lead(now) else {
+        let Some((leader, seats, view)) = self.lead(now) else {
             return;
         };
         for (index, peer) in leader.peers.iter_mut().enumerate() {
             if slot == Some(index) {
-                peer.pump(roster.tap(index), &view, out);
+                peer.pump(&mut seats[index].tap, &view, out);
             }
             if advanced || slot == Some(index) {
                 peer.tell(&view, out);
@@ -162,7 +170,9 @@ impl Raft {
         }
         if advanced {
             self.begin_round(now, out);
+            self.settle_change(now, out);
         }
+        self.urge_once(now, out);
     }
 
     /// Only an entry of the current term is committed by counting; what is before it comes along (5.4.2,
@@ -191,8 +201,17 @@ impl Raft {
         }
         if now >= leader.heartbeat_due {
             leader.heartbeat_due = now + self.config.heartbeat_interval;
-            self.heartbeat_all(now, out);
+            self.beat(now, out);
+            self.urge(now, out);
         }
+    }
+
+    /// Makes itself heard in its time. With leases that is a round of its own.
+    pub(crate) fn beat(&mut self, now: Instant, out: &mut Out) {
+        if self.config.lease.is_some() {
+            self.open_round(now);
+        }
+        self.heartbeat_all(now, out);
     }
 
     pub(crate) fn heartbeat_all(&mut self, now: Instant, out: &mut Out) {
@@ -205,7 +224,7 @@ impl Raft {
     }
 
     /// The leader, and what it looks at. A leader's term and vote are on disk, so it may speak at once.
-    fn lead(&mut self, now: Instant) -> Option<(&mut Leader, &mut Roster, View<'_>)> {
+    fn lead(&mut self, now: Instant) -> Option<(&mut Leader, &mut [Seat], View<'_>)> {
         let Role::Leader(leader) = &mut self.role else {
             return None;
         };
@@ -213,14 +232,16 @@ impl Raft {
             self.hard.mark <= self.disk.durable(),
             "a leader's term is on disk"
         );
+        let (history, seats) = self.roster.parts();
         let view = View {
             config: &self.config,
             log: &self.log,
             term: self.hard.term,
             newest: self.snapshots.newest.as_ref(),
+            history,
             now,
         };
-        Some((leader, &mut self.roster, view))
+        Some((leader, seats, view))
     }
 }
 

@@ -1,27 +1,39 @@
 //! The member as its journal remembers it, and the records that let the journal forget.
 
-use quorate_core::{Instant, Mark, Memory, NodeId, Position, RestoreError, Rng, SnapshotMeta};
+use quorate_core::{
+    Configuration, Instant, Mark, Memory, NodeId, Position, RestoreError, Rng, SnapshotMeta,
+};
 
 use crate::disk::Disk;
-use crate::raft::{HardState, Out, Raft, Snapshots};
+use crate::history::History;
+use crate::lease::Pledge;
+use crate::raft::{HardState, Out, Raft};
 use crate::role::{Follower, Role, Timer};
 use crate::roster::Roster;
-use crate::{Log, Point, RaftConfig, Record, Run, Term};
+use crate::snapshots::Snapshots;
+use crate::{Configured, Log, Point, RaftConfig, Record, Run, Term};
 
 pub(crate) fn restore(
     config: RaftConfig,
     now: Instant,
     memory: Memory<'_, Record>,
 ) -> Result<Raft, RestoreError> {
-    let roster = Roster::new(&config).map_err(|error| RestoreError::Config(error.reason()))?;
-    let mut replay = Replay::new();
+    let mut roster = Roster::new(&config).map_err(|error| RestoreError::Config(error.reason()))?;
+    let mut replay = Replay::new(roster.history().clone());
     for (mark, record) in memory.records {
         replay.take(mark, record)?;
     }
     let durable = memory.durable;
-    let Replay { hard, mut log, .. } = replay.finish(durable)?;
-    let unwritten = join(&mut log, memory.snapshot)?;
+    let mut replay = replay.finish(durable)?;
+    let unwritten = replay.join(memory.snapshot, memory.configuration)?;
+    let Replay {
+        hard,
+        mut log,
+        history,
+        ..
+    } = replay;
     log.on_durable(durable);
+    roster.restore(history, log.committed());
     let seed = config.seed ^ config.id.get().wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let verified = log.committed();
     let mut raft = Raft {
@@ -35,39 +47,14 @@ pub(crate) fn restore(
         }),
         timer: Timer::new(now, Rng::new(seed)),
         disk: Disk::new(durable),
-        snapshots: Snapshots {
-            newest: memory.snapshot,
-            unwritten,
-        },
+        snapshots: Snapshots::new(memory.snapshot, unwritten),
+        transfer: None,
+        pledge: config.lease.map(|_| Pledge::unknown(now)),
         anomalies: 0,
         config,
     };
     raft.await_leader(now);
     Ok(raft)
-}
-
-/// Joins the log to the snapshot that the state machine was restored from. True: the log does not lead up to it and
-/// was dropped, which the journal has yet to learn (a crash came between a fetched snapshot and its record).
-fn join(log: &mut Log, snapshot: Option<SnapshotMeta>) -> Result<bool, RestoreError> {
-    let point = snapshot.map_or(Point::START, Point::from);
-    if point.position < log.base().position {
-        return Err(RestoreError::MissingSnapshot {
-            compacted: log.base().position,
-            snapshot: point.position,
-        });
-    }
-    if log.holds(point) {
-        log.skip_to(point.position);
-        return Ok(false);
-    }
-    if point.position == log.base().position {
-        return Err(RestoreError::Contradiction {
-            mark: Mark::ZERO,
-            why: "the snapshot ends in another term than the log's base",
-        });
-    }
-    *log = Log::new(point);
-    Ok(true)
 }
 
 /// The records so far.
@@ -79,6 +66,7 @@ fn join(log: &mut Log, snapshot: Option<SnapshotMeta>) -> Result<bool, RestoreEr
 struct Replay {
     hard: HardState,
     log: Log,
+    history: History,
     /// The last record taken; none: there was none yet.
     last: Option<Mark>,
     /// Whether the records begin with the first ever written.
@@ -88,7 +76,7 @@ struct Replay {
 }
 
 impl Replay {
-    const fn new() -> Self {
+    const fn new(founding: History) -> Self {
         Self {
             hard: HardState {
                 term: Term::ZERO,
@@ -98,6 +86,7 @@ impl Replay {
                 spoken: Term::ZERO,
             },
             log: Log::new(Point::START),
+            history: founding,
             last: None,
             whole: true,
             based: false,
@@ -119,14 +108,18 @@ impl Replay {
                 term,
                 voted_for,
                 base,
+                configured,
             } => self
                 .vote(term, voted_for)
-                .and_then(|()| self.compact(mark, base)),
+                .and_then(|()| self.compact(mark, base, configured)),
             Record::Installed {
                 term,
                 voted_for,
                 base,
-            } => self.vote(term, voted_for).and_then(|()| self.install(base)),
+                configured,
+            } => self
+                .vote(term, voted_for)
+                .and_then(|()| self.install(base, configured)),
         };
         outcome.map_err(wrong)
     }
@@ -144,7 +137,7 @@ impl Replay {
     }
 
     fn append(&mut self, mark: Mark, prev: Point, runs: &[Run]) -> Result<(), &'static str> {
-        if !prev.is_sane() || runs.is_empty() {
+        if !prev.is_sane() || runs.is_empty() || !runs.iter().all(Run::is_sane) {
             return Err("an append that no member writes");
         }
         if !self.log.holds(prev) {
@@ -152,8 +145,10 @@ impl Replay {
                 return Err("an append behind an entry that is not there");
             }
             self.log = Log::new(prev);
+            self.history.install(None);
         }
         self.log.truncate(prev.position);
+        self.history.truncate(prev.position);
         for run in runs {
             let entered = self.hard.term >= run.term || !(self.whole || self.based);
             if run.term < self.log.last().term || !entered {
@@ -161,13 +156,24 @@ impl Replay {
             }
             self.log.append(run.term, run.batch.clone(), mark);
         }
+        self.history.extend(prev.position, runs);
         Ok(())
     }
 
-    fn compact(&mut self, mark: Mark, base: Point) -> Result<(), &'static str> {
+    fn compact(
+        &mut self,
+        mark: Mark,
+        base: Point,
+        configured: Option<Configured>,
+    ) -> Result<(), &'static str> {
         self.based = true;
+        check_configured(base, configured.as_ref())?;
         if self.log.ends_run(base) {
+            if self.whole && self.history.at(base.position) != configured.as_ref() {
+                return Err("what is forgotten named other members");
+            }
             self.log.compact(base, mark);
+            self.history.begin(base.position, configured);
             return Ok(());
         }
         if self.whole || !base.is_sane() {
@@ -176,16 +182,19 @@ impl Replay {
         // Further back than the records reach: they begin behind a later compaction.
         if base.position > self.log.base().position {
             self.log = Log::new(base);
+            self.history.install(configured);
         }
         Ok(())
     }
 
-    fn install(&mut self, base: Point) -> Result<(), &'static str> {
+    fn install(&mut self, base: Point, configured: Option<Configured>) -> Result<(), &'static str> {
         self.based = true;
+        check_configured(base, configured.as_ref())?;
         if !base.is_sane() || (self.whole && base.position <= self.log.base().position) {
             return Err("a snapshot that adds nothing");
         }
         self.log = Log::new(base);
+        self.history.install(configured);
         Ok(())
     }
 
@@ -203,6 +212,52 @@ impl Replay {
         self.hard.spoken = self.hard.term;
         Ok(self)
     }
+
+    /// Joins the log to the snapshot that the state machine was restored from. True: the log does not lead up to it and
+    /// was dropped, which the journal has yet to learn (a crash came between a fetched snapshot and its record).
+    fn join(
+        &mut self,
+        snapshot: Option<SnapshotMeta>,
+        named: Option<(Position, Configuration)>,
+    ) -> Result<bool, RestoreError> {
+        let point = snapshot.map_or(Point::START, Point::from);
+        let at = point.position;
+        let configured = named.map(|(at, configuration)| Configured { at, configuration });
+        let wrong = |why| {
+            let mark = Mark::ZERO;
+            Err(RestoreError::Contradiction { mark, why })
+        };
+        if at < self.log.base().position {
+            return Err(RestoreError::MissingSnapshot {
+                compacted: self.log.base().position,
+                snapshot: at,
+            });
+        }
+        if self.log.holds(point) {
+            if self.history.at(at) != configured.as_ref() {
+                return wrong("the snapshot names other members than the log");
+            }
+            self.log.skip_to(at);
+            return Ok(false);
+        }
+        if at == self.log.base().position {
+            return wrong("the snapshot ends in another term than the log's base");
+        }
+        if check_configured(point, configured.as_ref()).is_err() {
+            return wrong("the snapshot names members that cannot be");
+        }
+        self.log = Log::new(point);
+        self.history.install(configured);
+        Ok(true)
+    }
+}
+
+fn check_configured(base: Point, configured: Option<&Configured>) -> Result<(), &'static str> {
+    if configured.is_none_or(|one| one.is_before(base)) {
+        Ok(())
+    } else {
+        Err("members that cannot be")
+    }
 }
 
 impl Raft {
@@ -212,10 +267,15 @@ impl Raft {
             term: self.hard.term,
             voted_for: self.hard.vote,
             base: self.log.base(),
+            configured: self.configured_at(self.log.base()),
         };
         let mark = self.disk.persist(record, out);
         self.disk.reclaim(mark, mark);
         self.snapshots.unwritten = false;
+    }
+
+    fn configured_at(&self, point: Point) -> Option<Configured> {
+        self.roster.history().at(point.position).cloned()
     }
 
     /// Forgets entries up to `upto`, as far as whole runs allow. What a snapshot covers may go, nothing else.
@@ -229,9 +289,11 @@ impl Raft {
             term: self.hard.term,
             voted_for: self.hard.vote,
             base,
+            configured: self.configured_at(base),
         };
         let mark = self.disk.persist(record, out);
         self.log.compact(base, mark);
+        self.roster.compact(base.position);
         let below = self.log.oldest_mark().unwrap_or(mark);
         self.disk.reclaim(mark, below);
     }

@@ -10,14 +10,17 @@
 //! ```
 
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
-use quorate_core::{Instant, NodeId, Output, Position, Rejection, Rng};
+use quorate_core::{Instant, NodeId, Output, Position, Rejection, Rng, Ticket};
 use smallvec::SmallVec;
 
+use crate::lease::Tenure;
 use crate::progress::Peer;
 use crate::raft::{Out, Raft};
 use crate::reads::Reads;
+use crate::roster::Seat;
 use crate::{Message, Record, Term};
 
 #[derive(Clone, Debug)]
@@ -72,6 +75,25 @@ pub(crate) struct Leader {
     pub(crate) heartbeat_due: Instant,
     /// Reads that wait for a quorum to confirm this leadership.
     pub(crate) reads: Reads,
+    pub(crate) lease: Tenure,
+    /// Who asked for the change of members that is under way; none: none is, or a former leader began it.
+    pub(crate) change: Option<Ticket>,
+}
+
+impl Leader {
+    /// Gives every one of `seats` its place, in their order. Of those that are new nothing is known but that they seem
+    /// alive, and they are sent what follows from `next` on.
+    pub(crate) fn seat(&mut self, seats: &[Seat], next: Position, now: Instant) {
+        let mut known = mem::take(&mut self.peers);
+        let seats = seats.iter();
+        let peers = seats.map(
+            |seat| match known.iter().position(|peer| peer.id == seat.id) {
+                Some(index) => known.swap_remove(index),
+                None => Peer::new(seat.id, next, now),
+            },
+        );
+        self.peers = peers.collect();
+    }
 }
 
 /// The election timer: one deadline behind whatever was heard last, drawn anew each time it has run out.
@@ -97,9 +119,10 @@ impl Timer {
     }
 
     /// Begins a new wait between `least` and twice that, of a length of its own (`KNOWN_BUGS` B40).
-    pub(crate) fn restart(&mut self, now: Instant, least: Duration) {
+    /// Longer by `more` than others do who are to come first.
+    pub(crate) fn restart(&mut self, now: Instant, least: Duration, more: Duration) {
         self.since = now;
-        self.timeout = self.rng.duration(least, least.saturating_mul(2));
+        self.timeout = self.rng.duration(least, least.saturating_mul(2)) + more;
     }
 
     /// When the wait is over.
@@ -123,11 +146,15 @@ impl Raft {
             verified: committed,
             acknowledged: Position::ZERO,
         });
-        let before = core::mem::replace(&mut self.role, next);
+        let before = mem::replace(&mut self.role, next);
         if !matches!(before, Role::Follower(_)) || leader.is_some() {
             self.await_leader(now);
         }
         if let Role::Leader(leader) = before {
+            if let Some(transfer) = &mut self.transfer {
+                // An election may take a few tries.
+                transfer.until = now + self.config.election_timeout.saturating_mul(4);
+            }
             let why = self.not_leader();
             for ticket in leader.reads.into_tickets() {
                 out.push(Output::Reject { ticket, why });
@@ -142,24 +169,30 @@ impl Raft {
             "a leader steps down first"
         );
         assert!(self.may_campaign(), "no vote or no room");
-        self.timer.restart(now, self.config.election_timeout);
+        self.wait(now, self.config.election_timeout);
         self.role = Role::PreCandidate(Ballots::default());
         let (term, last) = (self.hard.term, self.log.last());
         self.ask_voters(&Message::PreVote { term, last }, out);
         self.on_grant(now, self.config.id, out);
     }
 
-    /// To candidate of the next term: term and own vote in one record, and not a word before it is on disk.
-    pub(crate) fn become_candidate(&mut self, now: Instant, out: &mut Out) {
+    /// To candidate of the next term: term and own vote in one record, and not a word before it is on disk. For a
+    /// `transfer`, if the leader wants it.
+    pub(crate) fn become_candidate(&mut self, now: Instant, transfer: bool, out: &mut Out) {
         assert!(
-            matches!(self.role, Role::PreCandidate(_)),
+            transfer || matches!(self.role, Role::PreCandidate(_)),
             "pre-vote comes first"
         );
-        self.timer.restart(now, self.config.election_timeout);
+        self.wait(now, self.config.election_timeout);
         self.role = Role::Candidate(Ballots::default());
         self.promise(self.hard.term.next(), Some(self.config.id), out);
         let (term, last) = (self.hard.term, self.log.last());
-        self.ask_voters(&Message::RequestVote { term, last }, out);
+        let question = Message::RequestVote {
+            term,
+            last,
+            transfer,
+        };
+        self.ask_voters(&question, out);
     }
 
     /// To leader of the term it campaigned in.
@@ -173,17 +206,18 @@ impl Raft {
             "its own vote is on disk"
         );
         let last = self.log.last().position;
-        let peers = self.roster.peers().iter();
-        self.role = Role::Leader(Leader {
+        let mut leader = Leader {
             first_own: last.next(),
-            peers: peers
-                .map(|peer| Peer::new(peer.id, last.next(), now))
-                .collect(),
+            peers: Vec::new(),
             heartbeat_due: now + self.config.heartbeat_interval,
             reads: Reads::default(),
-        });
+            lease: Tenure::default(),
+            change: None,
+        };
+        leader.seat(self.roster.peers(), last.next(), now);
+        self.role = Role::Leader(leader);
         // Control first: it stops other elections even where bulk has to wait.
-        self.heartbeat_all(now, out);
+        self.beat(now, out);
         self.append_noop(now, out);
     }
 
@@ -216,7 +250,7 @@ impl Raft {
     pub(crate) fn not_leader(&self) -> Rejection {
         Rejection::NotLeader {
             leader: self.known_leader(),
-            epoch: self.hard.spoken.epoch(),
+            epoch: self.epoch(),
         }
     }
 
@@ -232,13 +266,21 @@ impl Raft {
         }
     }
 
-    /// Waits anew for a leader. Who is a quorum by itself has none to wait for.
+    /// Waits anew for a leader. Who is a quorum by itself has none to wait for, unless it may owe one its loyalty.
     pub(crate) fn await_leader(&mut self, now: Instant) {
-        let least = if self.roster.decides_alone(self.config.id) {
+        let alone = self.roster.decides_alone(self.config.id) && self.config.lease.is_none();
+        let least = if alone {
             Duration::ZERO
         } else {
             self.config.election_timeout
         };
-        self.timer.restart(now, least);
+        self.wait(now, least);
+    }
+
+    /// Waits anew; whose priority is lower, longer.
+    pub(crate) fn wait(&mut self, now: Instant, least: Duration) {
+        let step = self.config.election_timeout;
+        let more = step.saturating_mul(self.roster.handicap());
+        self.timer.restart(now, least, more);
     }
 }

@@ -63,7 +63,14 @@ fn message() -> impl Strategy<Value = Message> {
                 granted,
             }
         }),
-        (term(), point()).prop_map(|(term, last)| Message::RequestVote { term, last }),
+        (term(), point(), any::<bool>()).prop_map(|(term, last, transfer)| {
+            Message::RequestVote {
+                term,
+                last,
+                transfer,
+            }
+        }),
+        (term(), point()).prop_map(|(term, last)| Message::TimeoutNow { term, last }),
         (term(), any::<bool>()).prop_map(|(term, granted)| Message::VoteReply { term, granted }),
         (term(), point(), position(), runs).prop_map(|(term, prev, commit, runs)| {
             let runs = runs.into_iter().collect();
@@ -109,7 +116,11 @@ fn message() -> impl Strategy<Value = Message> {
                 bytes: 1,
                 checksum: 1,
             };
-            Message::Snapshot { term, meta }
+            Message::Snapshot {
+                term,
+                meta,
+                configured: None,
+            }
         }),
         term().prop_map(|term| Message::NewTerm { term }),
     ]
@@ -266,7 +277,13 @@ fn an_append_that_denies_what_is_compacted_changes_nothing() {
         checksum: 1,
     };
     let term = Term(6);
-    victim.suffer(Event::Message(2, Message::Snapshot { term, meta }));
+    let configured = None;
+    let offer = Message::Snapshot {
+        term,
+        meta,
+        configured,
+    };
+    victim.suffer(Event::Message(2, offer));
     victim.suffer(Event::Fetched);
     let batch = Batch::noop(Timestamp::ZERO);
     let run = Run {

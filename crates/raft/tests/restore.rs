@@ -34,6 +34,7 @@ fn compacted(term: u64, base: Point) -> Record {
         term,
         voted_for,
         base,
+        configured: None,
     }
 }
 

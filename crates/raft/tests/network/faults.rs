@@ -103,7 +103,7 @@ impl World {
     }
 
     pub(crate) fn snapshot(&mut self, member: usize) {
-        let state = self.members[member].state;
+        let state = self.members[member].state.clone();
         let newest = self.members[member]
             .snapshots
             .last()
@@ -136,6 +136,7 @@ impl World {
         *host = Host {
             life: host.life + 1,
             sync_ms: host.sync_ms,
+            rate: host.rate,
             ..Host::default()
         };
         let (synced, last) = (self.members[member].synced, self.members[member].last);
@@ -156,9 +157,10 @@ impl World {
         if self.members[member].raft.is_some() {
             return;
         }
+        let now = self.local(member);
         let target = &mut self.members[member];
         target
-            .start(self.now)
+            .start(now)
             .expect("what survives a crash can be restored");
         self.ledger.forget(target);
         if self.trace {

@@ -2,19 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use quorate_core::{Committed, NodeId, Output, Position, Quorum, ReplicatedLog, RoleKind, Status};
+use quorate_core::{
+    Committed, Configuration, NodeId, Output, Position, ReplicatedLog, RoleKind, Status,
+};
 use quorate_raft::{Message, Record, Term};
 
 use crate::member::{Member, Out, State, hashes, mix};
 
-struct Chosen {
+pub struct Chosen {
     /// The term in which it was proposed.
-    term: Term,
+    pub term: Term,
     /// The term of the leader that first knew it to be chosen.
     by: Term,
     hash: u64,
     /// Of everything up to here.
     digest: u64,
+}
+
+/// A member before a step.
+pub struct Before {
+    pub status: Status,
+    pub configuration: Configuration,
 }
 
 #[derive(Default)]
@@ -23,8 +31,10 @@ pub struct Ledger {
     chosen: Vec<Chosen>,
     /// R1: the leader of every term.
     leaders: BTreeMap<Term, u64>,
+    /// Every configuration ever chosen.
+    pub members: BTreeMap<Position, Configuration>,
     /// B1: the vote of every member in every term, over all its lives.
-    votes: BTreeMap<(u64, Term), NodeId>,
+    pub votes: BTreeMap<(u64, Term), NodeId>,
     /// R3: every entry ever written, by place and term, with the term before it.
     entries: BTreeMap<(Position, Term), (u64, Term)>,
     /// The last status of every member.
@@ -37,6 +47,11 @@ impl Ledger {
         Position(self.chosen.len() as u64)
     }
 
+    /// Who led this term.
+    pub fn leader(&self, term: u64) -> Option<u64> {
+        self.leaders.get(&Term(term)).copied()
+    }
+
     pub fn leaders(&self) -> usize {
         self.leaders.len()
     }
@@ -46,7 +61,7 @@ impl Ledger {
         &mut self,
         members: &[Member],
         index: usize,
-        before: Status,
+        before: &Before,
         outputs: &[Out],
     ) {
         let member = &members[index];
@@ -60,9 +75,13 @@ impl Ledger {
         );
         for output in outputs {
             match output {
-                Output::Persist { record, .. } => self.check_record(member, before, status, record),
+                Output::Persist { record, .. } => {
+                    self.check_record(member, before.status, status, record);
+                }
                 Output::Send { to, message } => self.check_message(member, *to, message),
-                Output::Commit(committed) => self.check_commit(members, term, committed),
+                Output::Commit(committed) => {
+                    self.check_commit(members, term, &before.configuration, committed);
+                }
                 Output::ReadReady { .. }
                 | Output::Reject { .. }
                 | Output::Fetch { .. }
@@ -73,9 +92,10 @@ impl Ledger {
                 | Output::Report(_) => {}
             }
         }
-        Self::check_own_term_commit(before, status, outputs);
+        Self::check_own_term_commit(before.status, status, outputs);
         self.check_state(&member.state);
-        self.check_status(member, before, status);
+        self.check_status(member, before.status, status);
+        self.check_members(members, index, before, outputs);
     }
 
     /// R6: what a leader commits by counting ends with an entry of its own term.
@@ -84,11 +104,11 @@ impl Ledger {
         if !(leads(before) && leads(status)) {
             return;
         }
-        let commits = outputs.iter().filter_map(|output| match output {
+        let mut commits = outputs.iter().filter_map(|output| match output {
             Output::Commit(committed) => Some(committed),
             _ => None,
         });
-        if let Some(last) = commits.last() {
+        if let Some(last) = commits.next_back() {
             assert_eq!(
                 last.epoch, status.epoch,
                 "committed by counting an older term"
@@ -157,8 +177,14 @@ impl Ledger {
     }
 
     /// A1, A5: what is chosen is the same for all, and on a quorum of disks when it first is.
-    fn check_commit(&mut self, members: &[Member], by: Term, committed: &Committed) {
-        let quorum = Quorum::majority(&members[0].config.voters).unwrap();
+    fn check_commit(
+        &mut self,
+        members: &[Member],
+        by: Term,
+        configuration: &Configuration,
+        committed: &Committed,
+    ) {
+        let quorum = configuration.quorum().unwrap();
         let term = Term(committed.epoch.round);
         for (offset, hash) in hashes(&committed.batch).into_iter().enumerate() {
             let at = committed.first.plus(offset as u64);
@@ -176,6 +202,9 @@ impl Ledger {
                 quorum.reached(durable),
                 "position {at} is not on a quorum of disks"
             );
+            if let Some(configuration) = committed.batch.configured() {
+                self.members.insert(at, configuration);
+            }
             let digest = self.chosen.last().map_or(0, |last| last.digest);
             self.chosen.push(Chosen {
                 term,
@@ -193,7 +222,7 @@ impl Ledger {
         assert_eq!((state.epoch, state.digest), (term.epoch(), digest));
     }
 
-    fn at(&self, position: Position) -> Option<&Chosen> {
+    pub fn at(&self, position: Position) -> Option<&Chosen> {
         self.chosen.get(position.get().checked_sub(1)? as usize)
     }
 

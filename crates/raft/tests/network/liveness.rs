@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::{Input, Ticket};
+use quorate_core::{Input, ReplicatedLog, Ticket};
 
 use crate::world::{ELECTION, World};
 
@@ -21,6 +21,11 @@ pub struct Totals {
     pub reclaims: u64,
     pub lost: u64,
     pub rejects: u64,
+    pub joined: u64,
+    pub reconfigured: u64,
+    pub transferred: u64,
+    pub declined: u64,
+    pub leased: u64,
     pub longest_catch_up: Duration,
 }
 
@@ -38,6 +43,11 @@ impl Totals {
         self.reclaims += other.reclaims;
         self.lost += other.lost;
         self.rejects += other.rejects;
+        self.joined += other.joined;
+        self.reconfigured += other.reconfigured;
+        self.transferred += other.transferred;
+        self.declined += other.declined;
+        self.leased += other.leased;
         self.longest_catch_up = self.longest_catch_up.max(other.longest_catch_up);
     }
 
@@ -56,12 +66,27 @@ impl Totals {
             self.reclaims,
             self.lost,
             self.rejects,
+            self.joined,
+            self.reconfigured,
+            self.transferred,
+            self.declined,
+            self.leased,
         ];
         assert!(rare.iter().all(|count| *count > 0), "{self:?}");
     }
 }
 
 impl World {
+    /// Whoever leads in the highest term: one of a former term that nobody hears may not know it yet.
+    fn newest_leader(&self) -> usize {
+        let leaders = (0..self.members.len()).filter(|index| self.leads(*index));
+        let term = |index: &usize| {
+            let raft = self.members[*index].raft.as_ref().unwrap();
+            raft.status().epoch
+        };
+        leaders.max_by_key(term).unwrap()
+    }
+
     /// L1, L2, L3: a leader within ten election timeouts, new writes chosen, logs equal.
     pub(crate) fn check_liveness(&mut self) {
         let healed = self.now;
@@ -78,7 +103,13 @@ impl World {
         self.run_until(catch_up, |world| world.ledger.chosen() > target);
         assert!(self.ledger.chosen() > target, "a new write is chosen");
         self.totals.longest_catch_up = self.now.since(healed);
-        let leader = (0..members).rfind(|index| self.leads(*index)).unwrap();
+        let leader = self.newest_leader();
+        let configuration = self.members[leader].raft.as_ref().unwrap().configuration();
+        let configuration = configuration.clone();
+        assert!(
+            !configuration.is_joint(),
+            "a change is completed: {configuration}"
+        );
         // A full log has to be compacted before it takes more.
         for member in 0..self.members.len() {
             self.snapshot(member);
@@ -88,10 +119,9 @@ impl World {
         self.propose(leader, Ticket(self.tickets));
         let target = self.members[leader].written.last().position;
         let equal = |world: &Self| {
-            world
-                .members
-                .iter()
-                .all(|member| member.state.position >= target)
+            let present = world.members.iter();
+            let mut present = present.filter(|member| configuration.contains(member.config.id));
+            present.all(|member| member.state.position >= target)
         };
         self.run_until(self.now + Duration::from_secs(30), equal);
         assert!(equal(self), "members do not catch up to {target}");

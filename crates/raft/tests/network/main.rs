@@ -12,6 +12,8 @@ mod ledger;
 mod liveness;
 #[path = "../support/member.rs"]
 mod member;
+mod members;
+mod operator;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

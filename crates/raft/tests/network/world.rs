@@ -8,9 +8,9 @@ use quorate_core::{
     Input, Instant, Mark, NodeId, Output, Position, Rejection, ReplicatedLog, Rng, RoleKind,
     SnapshotMeta, Ticket, decode, encode,
 };
-use quorate_raft::{Message, RaftConfig};
+use quorate_raft::{Lease, Message, RaftConfig};
 
-use crate::ledger::Ledger;
+use crate::ledger::{Before, Ledger};
 use crate::liveness::Totals;
 use crate::member::{Member, Out, State};
 
@@ -46,6 +46,7 @@ pub enum Event {
     },
     Client,
     Fault,
+    Operator,
     Restart {
         member: usize,
     },
@@ -66,6 +67,8 @@ pub struct Host {
     pub sync_ms: u64,
     pub fetching: Option<SnapshotMeta>,
     pub snapshotting: bool,
+    /// Its clock runs at so many thousandths of the true rate.
+    pub rate: u64,
 }
 
 pub struct World {
@@ -80,6 +83,10 @@ pub struct World {
     /// The least position that each waiting read may be answered at.
     pub reads: BTreeMap<Ticket, Position>,
     pub tickets: u64,
+    /// Orders that wait for an answer.
+    pub orders: BTreeMap<Ticket, usize>,
+    /// Whether an operator changes members and leaders.
+    pub operated: bool,
     pub calm: bool,
     pub trace: bool,
     /// In a thousand.
@@ -116,12 +123,12 @@ impl World {
                 })
             })
             .collect();
-        let hosts = members.iter().map(|_| Host {
-            sync_ms: 1 + rng.below(20),
-            ..Host::default()
-        });
+        let hosts = members.iter().map(|_| host(&config, &mut rng)).collect();
+        let operated = !rng.one_in(4);
         let mut world = Self {
-            hosts: hosts.collect(),
+            hosts,
+            operated,
+            orders: BTreeMap::new(),
             now: Instant::ZERO,
             members,
             agenda: BTreeMap::new(),
@@ -143,6 +150,9 @@ impl World {
         }
         world.schedule(1, Event::Client);
         world.schedule(500, Event::Fault);
+        if world.operated {
+            world.schedule(1000, Event::Operator);
+        }
         world
     }
 
@@ -183,8 +193,17 @@ impl World {
         let deadlines = self.members.iter().zip(&self.hosts).enumerate();
         let deadlines = deadlines.filter(|(_, (_, host))| !host.paused);
         deadlines
-            .filter_map(|(index, (member, _))| Some((member.raft.as_ref()?.deadline()?, index)))
+            .filter_map(|(index, (member, host))| {
+                let deadline = member.raft.as_ref()?.deadline()?.as_nanos();
+                let at = Instant::from_nanos((deadline * 1000).div_ceil(host.rate));
+                Some((at, index))
+            })
             .min()
+    }
+
+    /// What a member believes is the time.
+    pub(crate) fn local(&self, member: usize) -> Instant {
+        Instant::from_nanos(self.now.as_nanos() * self.hosts[member].rate / 1000)
     }
 
     pub(crate) fn schedule(&mut self, delay_ms: u64, event: Event) {
@@ -211,6 +230,7 @@ impl World {
             | Event::Snapshotted { .. }
             | Event::Client
             | Event::Fault
+            | Event::Operator
             | Event::Restart { .. }
             | Event::Resume { .. } => None,
         };
@@ -260,15 +280,20 @@ impl World {
             | Event::Snapshotted { .. } => {}
             Event::Client => self.on_client(),
             Event::Fault => self.on_fault(),
+            Event::Operator => self.on_operator(),
             Event::Restart { member } => self.restart(member),
             Event::Resume { member } => self.resume(member),
         }
     }
 
     pub(crate) fn step(&mut self, index: usize, input: Input<Message>) {
+        let now = self.local(index);
         let member = &mut self.members[index];
         let Some(raft) = &member.raft else { return };
-        let before = raft.status();
+        let before = Before {
+            status: raft.status(),
+            configuration: raft.configuration().clone(),
+        };
         if self.trace {
             let text = match &input {
                 Input::Receive { from, message } => format!("◄ {from}: {message}"),
@@ -276,13 +301,14 @@ impl World {
             };
             println!("{} {} {text}", self.now, member.id());
         }
-        let outputs = member.step(self.now, input);
+        let outputs = member.step(now, input);
         self.totals.steps += 1;
         if self.trace {
             outputs.iter().for_each(trace);
         }
         self.ledger
-            .check_step(&self.members, index, before, &outputs);
+            .check_step(&self.members, index, &before, &outputs);
+        self.check_leases();
         for output in outputs {
             self.carry_out(index, output);
         }
@@ -307,6 +333,7 @@ impl World {
                 self.totals.reads += 1;
             }
             Output::Reject { ticket, why } => {
+                self.orders.remove(&ticket);
                 self.reads.remove(&ticket);
                 self.totals.rejected += 1;
                 self.totals.overloaded += u64::from(matches!(why, Rejection::Overloaded { .. }));
@@ -322,9 +349,8 @@ impl World {
             }
             Output::Install { .. } => self.totals.installs += 1,
             Output::Reclaim { below } => self.reclaim(index, below),
-            Output::Snapshot { .. } | Output::Report(_) => {
-                unreachable!("Raft asks for no snapshot and reports nothing")
-            }
+            Output::Report(report) => self.on_report(index, report),
+            Output::Snapshot { .. } => unreachable!("Raft asks for no snapshot"),
             Output::Persist { .. } | Output::Commit(_) | Output::Link(_) => {}
         }
     }
@@ -377,7 +403,7 @@ impl World {
             return;
         }
         let mut held = self.members.iter().flat_map(|member| &member.snapshots);
-        match held.find(|(meta, _)| *meta == snapshot).copied() {
+        match held.find(|(meta, _)| *meta == snapshot).cloned() {
             // Nobody has it any more: the leader will offer another.
             None => self.hosts[member].fetching = None,
             Some((meta, state)) => {
@@ -403,6 +429,17 @@ impl World {
     }
 }
 
+/// A disk and a clock. Where reads rest on clocks, those differ, by less than they may.
+pub fn host(config: &RaftConfig, rng: &mut Rng) -> Host {
+    let sync_ms = 1 + rng.below(20);
+    let faster = if config.lease.is_some() { 240 } else { 0 };
+    Host {
+        sync_ms,
+        rate: 1000 + rng.below(faster + 1),
+        ..Host::default()
+    }
+}
+
 /// Small limits, sometimes: windows close, batches are split, budgets run out.
 fn squeeze(config: &mut RaftConfig, rng: &mut Rng) {
     if rng.one_in(3) {
@@ -410,6 +447,10 @@ fn squeeze(config: &mut RaftConfig, rng: &mut Rng) {
     }
     if rng.one_in(3) {
         config.window.bytes = 1 + rng.below(600);
+    }
+    if rng.one_in(3) {
+        let drift_ppm = 200_000;
+        config.lease = Some(Lease { drift_ppm });
     }
     if rng.one_in(2) {
         config.append_bytes_max = 1 << 10;

@@ -20,6 +20,9 @@
 //! crash N · restart N         what was not synced is lost
 //! compact N UPTO              member N takes a snapshot of all it has applied, and forgets up to UPTO
 //! room N on|off               credit N PEER open|BYTES
+//! change N WHAT               an operator asks N to change the members; transfer N [TO]  to hand over leadership
+//! found N 1 2 3               N starts with an empty disk; its config names these voters, and itself as a learner
+//! clock N 110                 N's clock runs by a tenth too fast       lease   who may read without asking, and where
 //! log                         everything there is to see of every member
 //! quiet · loud                whether heartbeats and their replies are shown
 //! ```
@@ -28,14 +31,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use bytes::Bytes;
 use quorate_core::{
-    Batch, BatchBuilder, Credit, Input, Instant, Label, Life, Mark, NodeId, Output, Position,
-    Rejection, ReplicatedLog, RoleKind, SnapshotMeta, Ticket, decode, encode,
+    BatchBuilder, Credit, Input, Instant, Label, Life, Mark, NodeId, Output, ReplicatedLog,
+    SnapshotMeta, Ticket, decode, encode,
 };
-use quorate_raft::{Message, Point, Raft, RaftConfig, Record, Run, Term};
+use quorate_raft::{Message, Point};
 
+use crate::clock::Clock;
 use crate::member::{Member, Out};
+use crate::show::{commands, reason, report};
 
 struct Letter {
     from: u64,
@@ -45,23 +49,27 @@ struct Letter {
 
 #[derive(Default)]
 pub struct Cluster {
-    now: Instant,
-    members: BTreeMap<u64, Member>,
+    pub now: Instant,
+    pub members: BTreeMap<u64, Member>,
     post: Vec<Letter>,
     /// The last message and the last append of every link.
     last: BTreeMap<(u64, u64, bool), Message>,
     /// Members whose disks are slow.
-    held: BTreeSet<u64>,
+    pub held: BTreeSet<u64>,
     cuts: BTreeSet<(u64, u64)>,
-    fetches: Vec<(u64, SnapshotMeta)>,
-    shown: BTreeMap<u64, String>,
+    pub fetches: Vec<(u64, SnapshotMeta)>,
+    pub shown: BTreeMap<u64, String>,
     /// When whose part changed.
     changes: Vec<(Instant, u64, String)>,
-    tickets: u64,
+    pub tickets: u64,
     quiet: bool,
     /// Whether fetches wait for a command.
     slow: bool,
-    page: String,
+    pub page: String,
+    /// Clocks that do not run as the others do.
+    pub clocks: BTreeMap<u64, Clock>,
+    /// Who the members were said to be last, by whom.
+    known: BTreeMap<u64, String>,
 }
 
 impl Cluster {
@@ -70,7 +78,7 @@ impl Cluster {
         let words: Vec<_> = command.split_whitespace().collect();
         let number = |index: usize| words.get(index).and_then(|word| word.parse::<u64>().ok());
         match words[0] {
-            "members" => self.start(number(1).unwrap(), number(3).unwrap_or(0)),
+            "members" => self.start(&words[1..]),
             "load" => self.load(number(1).unwrap(), number(2).unwrap(), &words[4..]),
             "wait" => self.now = self.now + duration(words[1]),
             "tick" => self.step(number(1).unwrap(), Input::Tick),
@@ -114,6 +122,11 @@ impl Cluster {
                 let credit = number(3).map_or(Credit::Open, Credit::More);
                 self.step(number(1).unwrap(), Input::Credit { peer, credit });
             }
+            "change" => self.change(number(1).unwrap(), &words[2..]),
+            "transfer" => self.transfer(number(1).unwrap(), number(2)),
+            "found" => self.found(number(1).unwrap(), &words[2..]),
+            "clock" => self.set_clock(number(1).unwrap(), number(2).unwrap()),
+            "lease" => self.show_leases(),
             "log" => self.show_all(),
             "quiet" => self.quiet = true,
             "loud" => self.quiet = false,
@@ -122,63 +135,10 @@ impl Cluster {
         std::mem::take(&mut self.page)
     }
 
-    fn start(&mut self, voters: u64, learners: u64) {
-        *self = Self::default();
-        let ids: Vec<_> = (1..=voters).map(NodeId).collect();
-        let mut config = RaftConfig::new(ids[0], &ids);
-        config.learners = (voters + 1..=voters + learners).map(NodeId).collect();
-        for id in 1..=voters + learners {
-            let id = NodeId(id);
-            let mut member = Member::new(RaftConfig {
-                id,
-                ..config.clone()
-            });
-            member.start(self.now).unwrap();
-            self.members.insert(id.get(), member);
-        }
-    }
-
-    /// Rewrites a member's disk: entry `n` of the log is a command that names its place and term.
-    fn load(&mut self, id: u64, term: u64, terms: &[&str]) {
-        let config = self.members[&id].config.clone();
-        let mut member = Member::new(config);
-        let mut records = vec![Record::Vote {
-            term: Term(term),
-            voted_for: None,
-        }];
-        let mut prev = Point::START;
-        for (index, term) in terms.iter().enumerate() {
-            let term = Term(term.parse().unwrap());
-            let position = Position(index as u64 + 1);
-            let body = format!("{position}@{term}");
-            let label = Label {
-                sequence: position.get(),
-                ..Label::default()
-            };
-            let batch = Batch::one(label, Bytes::from(body));
-            records.push(Record::Append {
-                prev,
-                runs: [Run { term, batch }].into_iter().collect(),
-            });
-            prev = Point { position, term };
-        }
-        for (index, record) in records.iter().enumerate() {
-            member
-                .journal
-                .insert(Mark(index as u64 + 1), encode(record).to_bytes());
-        }
-        member.last = Mark(records.len() as u64);
-        member.sync(member.last);
-        member.written = member.durable.clone();
-        member.start(self.now).unwrap();
-        self.members.insert(id, member);
-    }
-
     fn timeout(&mut self, id: u64) {
         let raft = self.members[&id].raft.as_ref().unwrap();
-        self.now = self
-            .now
-            .max(raft.deadline().expect("it waits for something"));
+        let deadline = raft.deadline().expect("it waits for something");
+        self.now = self.now.max(self.when(id, deadline));
         self.step(id, Input::Tick);
     }
 
@@ -190,7 +150,7 @@ impl Cluster {
         self.show(id);
     }
 
-    fn stabilize(&mut self) {
+    pub fn stabilize(&mut self) {
         while self.deliver(None, None) | self.sync(None) | (!self.slow && self.fetch()) {}
     }
 
@@ -244,32 +204,16 @@ impl Cluster {
         self.receive(Letter { from, to, message });
     }
 
-    fn sync(&mut self, only: Option<u64>) -> bool {
-        let waiting = |member: &&Member| member.raft.is_some() && member.synced < member.last;
-        let ids = self.members.values().filter(waiting).map(Member::id);
-        let held = &self.held;
-        let wanted = |id: &u64| only.map_or(!held.contains(id), |only| only == *id);
-        let ids: Vec<_> = ids.filter(wanted).collect();
-        for id in &ids {
-            self.sync_to(*id, self.members[id].last);
-        }
-        !ids.is_empty()
-    }
-
-    fn sync_to(&mut self, id: u64, upto: Mark) {
-        self.members.get_mut(&id).unwrap().sync(upto);
-        writeln!(self.page, "{id} synced {upto}").unwrap();
-        self.step(id, Input::Durable { upto });
-    }
-
     /// Lets every timer run out in its turn.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         let before = std::mem::take(&mut self.page);
-        let deadline = |member: &Member| member.raft.as_ref()?.deadline();
         loop {
             let timers = self.members.iter();
-            let timers = timers.filter_map(|(id, member)| Some((deadline(member)?, *id)));
+            let timers = timers.filter_map(|(id, member)| {
+                let deadline = member.raft.as_ref()?.deadline()?;
+                Some((self.when(*id, deadline), *id))
+            });
             let Some((at, id)) = timers.min().filter(|(at, _)| *at <= end) else {
                 break;
             };
@@ -298,21 +242,6 @@ impl Cluster {
         }
         writeln!(self.page, "after {} ms", time.as_millis()).unwrap();
         self.page.push_str(&end);
-    }
-
-    /// Brings the snapshots that were asked for.
-    fn fetch(&mut self) -> bool {
-        let fetches = std::mem::take(&mut self.fetches);
-        for (id, snapshot) in &fetches {
-            let mut held = self.members.values().flat_map(|member| &member.snapshots);
-            let (meta, state) = *held
-                .find(|(meta, _)| meta == snapshot)
-                .expect("it is there");
-            self.members.get_mut(id).unwrap().add_snapshot(meta, state);
-            writeln!(self.page, "{id} fetched {}", Point::from(meta)).unwrap();
-            self.step(*id, Input::Fetched { snapshot: meta });
-        }
-        !fetches.is_empty()
     }
 
     fn cut(&mut self, one: u64, other: u64, cut: bool) {
@@ -348,32 +277,21 @@ impl Cluster {
         );
     }
 
-    fn crash(&mut self, id: u64) {
-        let member = self.members.get_mut(&id).unwrap();
-        let lost = member.last.get() - member.synced.get();
-        member.crash(member.synced);
-        self.shown.remove(&id);
-        writeln!(self.page, "{id} is down, {lost} records lost").unwrap();
-    }
-
-    fn restart(&mut self, id: u64) {
-        let member = self.members.get_mut(&id).unwrap();
-        member.start(self.now).unwrap();
-        self.show(id);
-    }
-
-    fn compact(&mut self, id: u64, upto: u64) {
-        let member = self.members.get_mut(&id).unwrap();
-        let (state, snapshot) = (member.state, member.state.meta(id));
-        member.add_snapshot(snapshot, state);
-        let upto = Position(upto);
-        self.step(id, Input::Compact { upto, snapshot });
-    }
-
-    fn step(&mut self, id: u64, input: Input<Message>) {
-        let outputs = self.members.get_mut(&id).unwrap().step(self.now, input);
+    pub fn step(&mut self, id: u64, input: Input<Message>) {
+        let now = self.time(id);
+        let outputs = self.members.get_mut(&id).unwrap().step(now, input);
         for output in outputs {
             self.carry_out(id, output);
+        }
+        let members = self.members_of(id);
+        if self.known.get(&id).map_or("", String::as_str) != members {
+            let told = if members.is_empty() {
+                "members as founded"
+            } else {
+                &members
+            };
+            writeln!(self.page, "    = {told}").unwrap();
+            self.known.insert(id, members);
         }
         let status = self.summary(id);
         if self.shown.get(&id) != Some(&status) {
@@ -406,9 +324,8 @@ impl Cluster {
             }
             Output::Install { snapshot } => writeln!(page, "    install {}", Point::from(snapshot)),
             Output::Reclaim { below } => writeln!(page, "    reclaim below {below}"),
-            Output::Link(_) | Output::Snapshot { .. } | Output::Report(_) => {
-                unreachable!("Raft says no such thing")
-            }
+            Output::Report(what) => writeln!(page, "    order {}", report(what)),
+            Output::Link(_) | Output::Snapshot { .. } => unreachable!("Raft says no such thing"),
         }
         .unwrap();
     }
@@ -427,44 +344,6 @@ impl Cluster {
             self.post.push(Letter { from, to, message });
         }
     }
-
-    fn show(&mut self, id: u64) {
-        let status = self.summary(id);
-        writeln!(self.page, "    = {status}").unwrap();
-        self.shown.insert(id, status);
-    }
-
-    fn summary(&self, id: u64) -> String {
-        let status = self.members[&id].raft.as_ref().unwrap().status();
-        let role = status.role;
-        let led = match status.leader {
-            Some(leader) if status.role != RoleKind::Leader => format!(" of {leader}"),
-            _ => String::new(),
-        };
-        format!("{role}{led} in t{}", status.epoch)
-    }
-
-    fn show_all(&mut self) {
-        for id in self.members.keys().copied().collect::<Vec<_>>() {
-            let member = &self.members[&id];
-            let log = &member.written;
-            let mut terms = format!("({})", log.base);
-            let mut at = log.base.position;
-            for (term, _) in &log.entries {
-                at = at.next();
-                write!(terms, " {at}@{term}").unwrap();
-            }
-            let line = match member.raft.as_ref().map(Raft::status) {
-                None => format!("{id} down"),
-                Some(status) => {
-                    let (committed, durable) = (status.committed, status.durable);
-                    let summary = self.summary(id);
-                    format!("{id} {summary}, committed {committed}, durable {durable}")
-                }
-            };
-            writeln!(self.page, "{line}: {terms}").unwrap();
-        }
-    }
 }
 
 fn duration(text: &str) -> Duration {
@@ -476,24 +355,4 @@ fn is_heartbeat(message: &Message) -> bool {
         message,
         Message::Heartbeat { .. } | Message::HeartbeatReply { .. }
     )
-}
-
-fn commands(batch: &Batch) -> String {
-    if batch.is_noop() {
-        return "no-op".to_owned();
-    }
-    let bodies = batch
-        .commands()
-        .map(|(_, body)| String::from_utf8_lossy(body).into_owned());
-    bodies.collect::<Vec<_>>().join(" ")
-}
-
-fn reason(why: Rejection) -> String {
-    match why {
-        Rejection::NotLeader {
-            leader: Some(leader),
-            ..
-        } => format!("{leader} leads"),
-        other => other.to_string(),
-    }
 }

@@ -6,11 +6,15 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 #![allow(unreachable_pub, dead_code)] // Modules that several test programs share.
 
+mod clock;
 mod cluster;
+mod disks;
 #[path = "../support/image.rs"]
 mod image;
 #[path = "../support/member.rs"]
 mod member;
+mod orders;
+mod show;
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,7 +1,9 @@
 //! What records amount to, worked out entry by entry: the slow, obvious counterpart of the log.
 
-use quorate_core::{NodeId, Position};
-use quorate_raft::{Point, Record, Term};
+use std::collections::BTreeMap;
+
+use quorate_core::{Configuration, NodeId, Position};
+use quorate_raft::{Configured, Point, Record, Term};
 
 use crate::member::hashes;
 
@@ -12,6 +14,8 @@ pub struct Image {
     pub base: Point,
     /// Term and hash of every entry behind the base.
     pub entries: Vec<(Term, u64)>,
+    /// Who the members are from where on: the last at or below the base, and all behind it.
+    pub members: BTreeMap<Position, Configuration>,
 }
 
 impl Image {
@@ -25,7 +29,13 @@ impl Image {
                     "{record} follows nothing"
                 );
                 self.entries.truncate(self.index(prev.position.next()));
+                drop(self.members.split_off(&prev.position.next()));
+                let mut at = prev.position.next();
                 for run in runs {
+                    if let Some(configuration) = run.batch.configured() {
+                        self.members.insert(at, configuration);
+                    }
+                    at = at.plus(run.batch.len());
                     let hashes = hashes(&run.batch);
                     self.entries
                         .extend(hashes.into_iter().map(|hash| (run.term, hash)));
@@ -35,8 +45,11 @@ impl Image {
                 term,
                 voted_for,
                 base,
+                configured,
             } => {
                 self.promise(*term, *voted_for);
+                assert_eq!(self.members_at(base.position), *configured, "{record}");
+                self.begin(configured.as_ref(), base.position);
                 assert_eq!(self.term_at(base.position), Some(base.term), "{record}");
                 self.entries.drain(..self.index(base.position.next()));
                 self.base = *base;
@@ -45,12 +58,29 @@ impl Image {
                 term,
                 voted_for,
                 base,
+                configured,
             } => {
                 self.promise(*term, *voted_for);
+                self.members.clear();
+                self.begin(configured.as_ref(), base.position);
                 assert_ne!(self.term_at(base.position), Some(base.term), "{record}");
                 self.entries.clear();
                 self.base = *base;
             }
+        }
+    }
+
+    /// The last configuration at or before `position`; none: that of the config.
+    pub fn members_at(&self, position: Position) -> Option<Configured> {
+        let (at, configuration) = self.members.range(..=position).next_back()?;
+        let (at, configuration) = (*at, configuration.clone());
+        Some(Configured { at, configuration })
+    }
+
+    fn begin(&mut self, configured: Option<&Configured>, base: Position) {
+        self.members = self.members.split_off(&base.next());
+        if let Some(Configured { at, configuration }) = configured {
+            self.members.insert(*at, configuration.clone());
         }
     }
 

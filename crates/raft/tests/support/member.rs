@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_core::{
-    Committed, Epoch, Input, Instant, Mark, Memory, Outbox, Output, Position, ReplicatedLog,
-    RestoreError, SnapshotMeta, decode, encode,
+    Committed, Configuration, Epoch, Input, Instant, Mark, Memory, Outbox, Output, Position,
+    ReplicatedLog, RestoreError, SnapshotMeta, decode, encode,
 };
 use quorate_raft::{Message, Raft, RaftConfig, Record};
 
@@ -15,11 +15,13 @@ use crate::image::Image;
 pub type Out = Output<Message, Record>;
 
 /// What the state machine holds: everything up to `position`, as a chain of hashes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     pub position: Position,
     pub epoch: Epoch,
     pub digest: u64,
+    /// The last that was applied.
+    pub configuration: Option<(Position, Configuration)>,
 }
 
 impl State {
@@ -32,12 +34,15 @@ impl State {
         for hash in hashes(&committed.batch) {
             self.digest = mix(self.digest ^ hash);
         }
+        if let Some(configuration) = committed.batch.configured() {
+            self.configuration = Some((committed.first, configuration));
+        }
         self.position = committed.last();
         self.epoch = committed.epoch;
     }
 
     /// The snapshot of this state that member `owner` would take.
-    pub fn meta(self, owner: u64) -> SnapshotMeta {
+    pub fn meta(&self, owner: u64) -> SnapshotMeta {
         SnapshotMeta {
             position: self.position,
             epoch: self.epoch,
@@ -107,7 +112,7 @@ impl Member {
     /// Starts from what is on disk.
     pub fn start(&mut self, now: Instant) -> Result<(), RestoreError> {
         let (meta, state) = match self.snapshots.last() {
-            Some((meta, state)) => (Some(*meta), *state),
+            Some((meta, state)) => (Some(*meta), state.clone()),
             None => (None, State::default()),
         };
         self.state = state;
@@ -118,7 +123,7 @@ impl Member {
             records: &mut records,
             durable: self.synced,
             snapshot: meta,
-            configuration: None,
+            configuration: self.state.configuration.clone(),
         };
         self.raft = Some(Raft::restore(self.config.clone(), now, memory)?);
         Ok(())
@@ -204,6 +209,6 @@ impl Member {
             state.position > self.state.position,
             "the state never goes back"
         );
-        self.state = *state;
+        self.state = state.clone();
     }
 }

@@ -50,7 +50,8 @@ impl Model for RaftModel {
             | Message::Append(_)
             | Message::Rejected { .. }
             | Message::Commit { .. }
-            | Message::Snapshot { .. } => true,
+            | Message::Snapshot { .. }
+            | Message::TimeoutNow { .. } => true,
         }
     }
 

@@ -61,6 +61,7 @@ impl Protocol for RaftProtocol {
                 term,
                 voted_for,
                 base,
+                ..
             } => vec![
                 promise(*term, *voted_for),
                 Remembered::Base {
@@ -72,6 +73,7 @@ impl Protocol for RaftProtocol {
                 term,
                 voted_for,
                 base,
+                ..
             } => vec![
                 promise(*term, *voted_for),
                 Remembered::Base {
@@ -92,6 +94,7 @@ impl Protocol for RaftProtocol {
             | Message::VoteReply { granted: false, .. }
             | Message::Rejected { .. }
             | Message::NewTerm { .. } => claims(&[]),
+            Message::TimeoutNow { .. } => claims(&[Claim::Leads(epoch)]),
             Message::RequestVote { .. } => {
                 claims(&[Claim::Vote { epoch, vote: from }, Claim::Seeks(epoch)])
             }
