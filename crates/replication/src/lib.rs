@@ -79,6 +79,7 @@ mod hollow;
 mod lag;
 mod learner;
 mod linked;
+mod membership;
 mod pace;
 mod receiving;
 mod sending;

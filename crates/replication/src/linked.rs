@@ -15,6 +15,7 @@ use crate::feed::Feed;
 use crate::frame::{Body, Frame, Head, Want};
 use crate::hollow::{Lack, Prints};
 use crate::lag::History;
+use crate::membership::Roster;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::{Budget, LinkConfig};
@@ -43,6 +44,7 @@ pub struct Linked<L: ReplicatedLog> {
     pub(crate) name: Name,
     pub(crate) log: L,
     pub(crate) inner: Outbox<L>,
+    pub(crate) roster: Roster,
     pub(crate) peers: Vec<Peer<L::Message>>,
     pub(crate) feeds: Vec<Feed>,
     pub(crate) disk: Disk,
@@ -132,6 +134,9 @@ impl<L: ReplicatedLog> Linked<L> {
     }
 
     fn on_direct(&mut self, peer: Option<NodeId>, direction: Direction, out: &mut Out<L>) {
+        if peer.is_none() {
+            self.roster.direct_all(direction);
+        }
         for link in &mut self.peers {
             if peer.is_none_or(|peer| peer == link.id)
                 && let Some(event) = link.source.direct(direction)
@@ -162,6 +167,7 @@ impl<L: ReplicatedLog> Linked<L> {
 
     /// What follows from a step: confirmations, credit, bodies to ask for and to lend, pages.
     fn settle(&mut self, now: Instant, out: &mut Out<L>) {
+        self.follow(now);
         for peer in &mut self.peers {
             peer.sink.settle(self.disk.durable);
         }
@@ -249,18 +255,17 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
         others.retain(|id| *id != config.id);
         others.sort_unstable();
         others.dedup();
-        let peers = others.into_iter().map(|id| Peer {
-            id,
-            life: Life::ZERO,
-            source: Source::new(id, config.direction_to(id), &config.budget, now),
-            sink: Sink::new(),
-            barren: Instant::ZERO,
-            lent: Instant::ZERO,
-            control: SmallVec::new(),
+        let peers = others.into_iter().map(|id| {
+            let direction = config.direction_to(id);
+            Peer::new(id, Source::new(id, direction, &config.budget, now))
         });
         let peers = peers.collect();
         let log = L::restore(config.log, now, memory)?;
+        // What the log says of the members is followed with the first step.
+        let founding = Configuration::founding(&config.members, &[]);
+        let roster = Roster::new(config.id, founding, config.direction, config.directions);
         Ok(Self {
+            roster,
             name: Name {
                 life: config.life,
                 needed: log.configuration().voters().len() / 2,

@@ -21,7 +21,8 @@ impl<L: ReplicatedLog> Linked<L> {
         out: &mut Out<L>,
     ) {
         let Frame { head, body } = frame;
-        let Some(index) = self.index(from) else {
+        let index = self.index(from);
+        let Some(index) = index.or_else(|| self.link_stranger(now, from)) else {
             return self.on_learner(now, from, &head, &body);
         };
         let (life, budget) = (self.name.life, &self.name.budget);
