@@ -1,17 +1,17 @@
 //! The backup's side: entries in order, what is given up for them, and the snapshot that replaces a state.
 
-use quorate_core::{Instant, NodeId, Output, Position, Report, SnapshotMeta};
+use quorate_core::{Instant, Kind, NodeId, Output, Position, Report, SnapshotMeta};
 use smallvec::SmallVec;
 
 use crate::member::{Out, PrimaryBackup};
 use crate::message::{Holding, Missing, first, length, without};
-use crate::role::{Backup, Role};
+use crate::role::{Backup, Offer, Role};
 use crate::{Append, Log, Message, Point, Record, Run};
 
 impl PrimaryBackup {
     pub(crate) fn on_append(&mut self, now: Instant, from: NodeId, append: Append, out: &mut Out) {
         let end = append.end();
-        if !self.follow(now, from, end) {
+        if !self.follow(now, from, end, out) {
             return;
         }
         let Append {
@@ -114,6 +114,7 @@ impl PrimaryBackup {
         }
         if after < last {
             self.log.truncate(after);
+            self.roster.truncate(after, self.log.committed());
         }
         let log = &self.log;
         let newest = self.state.newest;
@@ -143,11 +144,14 @@ impl PrimaryBackup {
     }
 
     /// Appends behind the last entry, in memory and by one record.
-    fn extend(&mut self, prev: Point, runs: SmallVec<[Run; 1]>, out: &mut Out) {
+    pub(crate) fn extend(&mut self, prev: Point, runs: SmallVec<[Run; 1]>, out: &mut Out) {
         debug_assert!(length(&runs) > 0, "there is something to append");
         let mark = self.disk.next();
         for run in &runs {
             self.log.append(run.epoch, run.batch.clone(), mark);
+            if run.batch.kind() == Kind::Configuration {
+                self.reconfigure(run);
+            }
         }
         self.disk.persist(Record::Append { prev, runs }, out);
     }
@@ -159,7 +163,7 @@ impl PrimaryBackup {
         (commit, last, round): (Position, Position, u64),
         out: &mut Out,
     ) {
-        if !self.follow(now, from, last) {
+        if !self.follow(now, from, last, out) {
             return;
         }
         self.learn_commit(commit, out);
@@ -179,20 +183,15 @@ impl PrimaryBackup {
         commit: Position,
         out: &mut Out,
     ) {
-        if self.follow(now, from, commit) {
+        if self.follow(now, from, commit, out) {
             self.learn_commit(commit, out);
         }
     }
 
     /// A snapshot is offered.
-    pub(crate) fn on_snapshot(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        (meta, lost): (SnapshotMeta, bool),
-        out: &mut Out,
-    ) {
-        if !self.follow(now, from, meta.position) {
+    pub(crate) fn on_snapshot(&mut self, now: Instant, from: NodeId, offer: Offer, out: &mut Out) {
+        let meta = offer.meta;
+        if !self.follow(now, from, meta.position, out) {
             return;
         }
         let held = self.log.holds(meta.into());
@@ -207,18 +206,19 @@ impl PrimaryBackup {
         if meta.position <= self.floor() {
             return self.reply_missing(from, meta.into(), out);
         }
-        self.note_offer(meta, lost && !held, out);
+        self.note_offer(offer, held, out);
         // At every offer: whoever fetches may have given up without a word.
         let snapshot = meta;
         out.push(Output::Fetch { from, snapshot });
     }
 
-    /// `lost`: nothing of the log fits the primary's, so that it is not known where they part.
-    fn note_offer(&mut self, meta: SnapshotMeta, lost: bool, out: &mut Out) {
+    /// Where nothing of the log fits the primary's, it is not known where they part.
+    fn note_offer(&mut self, offer: Offer, held: bool, out: &mut Out) {
+        let lost = offer.lost && !held;
         let Role::Backup(backup) = &mut self.role else {
             return;
         };
-        backup.offered = Some(meta);
+        backup.offered = Some(offer);
         if lost && !backup.told_lost {
             backup.told_lost = true;
             out.push(Output::Report(Report::Lost {
@@ -234,31 +234,42 @@ impl PrimaryBackup {
     pub(crate) fn on_fetched(&mut self, snapshot: SnapshotMeta, out: &mut Out) {
         let last = Point::from(snapshot);
         let held = self.log.holds(last);
-        let offered = match &self.role {
-            Role::Backup(backup) => backup.offered == Some(snapshot),
-            Role::Fencing(_) | Role::Rising(_) | Role::Primary(_) => false,
-        };
         if held {
             self.state.learn(snapshot);
         }
-        if !offered || last.position <= self.floor() {
+        let Some(offer) = self.offered(snapshot) else {
+            return;
+        };
+        if last.position <= self.floor() {
             return;
         }
         if held && self.state.void.is_none() {
             self.commit(last.position, out);
+            self.roster.settle(last.position);
         } else {
             self.state.newest = Some(snapshot);
             self.state.void = None;
             if held {
                 self.log.skip_to(last.position);
+                self.roster.settle(last.position);
             } else {
                 self.log.install(last, self.disk.next());
+                self.roster.install(offer.configured, last.position);
                 self.write_installed(out);
             }
             out.push(Output::Install { snapshot });
         }
         self.verify(last.position);
         self.acknowledge(out);
+    }
+
+    /// What the primary of this very epoch offered last, if it is this.
+    fn offered(&self, snapshot: SnapshotMeta) -> Option<Offer> {
+        match &self.role {
+            Role::Backup(backup) => backup.offered.clone(),
+            Role::Fencing(_) | Role::Rising(_) | Role::Primary(_) => None,
+        }
+        .filter(|offer| offer.meta == snapshot)
     }
 
     /// A primary that was not heard for long is taken for none: requests wait here, instead of vanishing there.
@@ -273,7 +284,13 @@ impl PrimaryBackup {
     }
 
     /// Follows the sender, who is primary of this epoch and speaks of `last`. False: this member is none of its backups.
-    fn follow(&mut self, now: Instant, from: NodeId, last: Position) -> bool {
+    pub(crate) fn follow(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        last: Position,
+        out: &mut Out,
+    ) -> bool {
         let epoch = self.agreed.standing.epoch;
         let Role::Backup(backup) = &mut self.role else {
             self.anomalies += 1;
@@ -283,6 +300,9 @@ impl PrimaryBackup {
         let before = self.heard_of.filter(|(of, _)| *of == epoch);
         let known = before.map_or(last, |(_, known)| known.max(last));
         self.heard_of = Some((epoch, known));
+        if self.handover.is_some() {
+            self.handed_over(from, out);
+        }
         true
     }
 
@@ -292,6 +312,7 @@ impl PrimaryBackup {
         let upto = commit.min(self.verified());
         if upto > self.log.committed() && self.state.void.is_none() {
             self.commit(upto, out);
+            self.roster.settle(upto);
         }
     }
 

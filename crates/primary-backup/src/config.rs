@@ -3,15 +3,18 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use quorate_core::{Limit, NodeId, Quorum, QuorumError, WriteAck};
+use quorate_core::{Configuration, Limit, NodeId, Quorum, QuorumError, WriteAck};
 
-/// The config of one member. All but the id ought to be the same on all of them.
+/// The config of one member. All but the id ought to be the same on all of those that found a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrimaryBackupConfig {
-    /// This member: one of the members.
+    /// This member: one of the voters or of the learners.
     pub id: NodeId,
-    /// Everybody.
-    pub members: Vec<NodeId>,
+    /// Those who count, until the log says otherwise. A member that joins later names the present ones here, and itself
+    /// as a learner.
+    pub voters: Vec<NodeId>,
+    /// Those who follow and count for nothing, until the log says otherwise.
+    pub learners: Vec<NodeId>,
     /// Who is primary by the first appointment, round 1. Means nothing to a member whose journal knows of any.
     pub primary: NodeId,
     /// Where a write has to be before it is committed, and so acknowledged: what the primary's says counts.
@@ -41,9 +44,9 @@ pub struct PrimaryBackupConfig {
 /// Why a config cannot be meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The members are no quorum.
-    #[error("members: {0}")]
-    Members(#[from] QuorumError),
+    /// The voters are no quorum.
+    #[error("voters: {0}")]
+    Voters(#[from] QuorumError),
     /// Something else, as it says.
     #[error("{0}")]
     Absurd(&'static str),
@@ -53,22 +56,23 @@ impl ConfigError {
     /// The reason without its numbers.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Members(QuorumError::Empty) => "no member",
-            Self::Members(QuorumError::Repeated(_)) => "a member is named twice",
-            Self::Members(_) => "the members form no quorum",
+            Self::Voters(QuorumError::Empty) => "no voter",
+            Self::Voters(QuorumError::Repeated(_)) => "a voter is named twice",
+            Self::Voters(_) => "the voters form no quorum",
             Self::Absurd(why) => why,
         }
     }
 }
 
 impl PrimaryBackupConfig {
-    /// A config for one machine or one local network, with limits for small commands. The first member is the primary;
+    /// A config for one machine or one local network, with limits for small commands. The first voter is the primary;
     /// writes are acknowledged when a quorum has them on disk.
-    pub fn new(id: NodeId, members: &[NodeId]) -> Self {
+    pub fn new(id: NodeId, voters: &[NodeId]) -> Self {
         Self {
             id,
-            members: members.to_vec(),
-            primary: members.first().copied().unwrap_or_default(),
+            voters: voters.to_vec(),
+            learners: Vec::new(),
+            primary: voters.first().copied().unwrap_or_default(),
             write_ack: WriteAck::Quorum,
             heartbeat_interval: Duration::from_millis(50),
             patience: Duration::from_millis(500),
@@ -85,17 +89,8 @@ impl PrimaryBackupConfig {
 
     /// Whether the config can be meant.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let quorum = self.quorum()?;
-        let absurd: [(bool, &'static str); 12] = [
-            (
-                !quorum.contains(self.id),
-                "this member is none of the members",
-            ),
-            (quorum.contains(NodeId::ZERO), "zero is no member's id"),
-            (
-                !quorum.contains(self.primary),
-                "the first primary is none of the members",
-            ),
+        self.validate_members()?;
+        let absurd: [(bool, &'static str); 9] = [
             (
                 self.heartbeat_interval < Duration::from_micros(100),
                 "the heartbeat interval is below 100 microseconds",
@@ -130,15 +125,58 @@ impl PrimaryBackupConfig {
             ),
             (self.reads_max == 0, "no read may wait"),
         ];
-        match absurd.into_iter().find(|(wrong, _)| *wrong) {
-            Some((_, why)) => Err(ConfigError::Absurd(why)),
-            None => Ok(()),
-        }
+        refuse(&absurd)
     }
 
-    /// Which sets of members decide, where a quorum does.
+    fn validate_members(&self) -> Result<(), ConfigError> {
+        let quorum = self.quorum()?;
+        let mut learners = self.learners.clone();
+        learners.sort_unstable();
+        let absurd: [(bool, &'static str); 6] = [
+            (
+                !quorum.contains(self.id) && !learners.contains(&self.id),
+                "this member is neither a voter nor a learner",
+            ),
+            (
+                learners.iter().any(|id| quorum.contains(*id)),
+                "a voter is no learner",
+            ),
+            (
+                learners.windows(2).any(|pair| pair[0] == pair[1]),
+                "a learner is named twice",
+            ),
+            (
+                self.voters.len() + learners.len() > Configuration::MEMBERS_MAX,
+                "more members than a configuration holds",
+            ),
+            (
+                quorum.contains(NodeId::ZERO) || learners.contains(&NodeId::ZERO),
+                "zero is no member's id",
+            ),
+            (
+                !quorum.contains(self.primary),
+                "the first primary is none of the voters",
+            ),
+        ];
+        refuse(&absurd)
+    }
+
+    /// Which sets of members decide, where a quorum does, until the log says otherwise.
     pub fn quorum(&self) -> Result<Quorum, ConfigError> {
-        Ok(Quorum::majority(&self.members)?)
+        Ok(Quorum::majority(&self.voters)?)
+    }
+
+    /// Who the members are until the log says otherwise.
+    pub fn founding(&self) -> Configuration {
+        Configuration::founding(&self.voters, &self.learners)
+    }
+}
+
+/// The first reason that holds.
+fn refuse(absurd: &[(bool, &'static str)]) -> Result<(), ConfigError> {
+    match absurd.iter().find(|(wrong, _)| *wrong) {
+        Some((_, why)) => Err(ConfigError::Absurd(why)),
+        None => Ok(()),
     }
 }
 
@@ -158,11 +196,20 @@ mod tests {
     #[test]
     fn every_absurd_value_is_refused_with_its_reason() {
         type Spoil = fn(&mut PrimaryBackupConfig);
-        let cases: [(Spoil, &str); 14] = [
-            (|c| c.members.clear(), "no member"),
-            (|c| c.members.push(NodeId(2)), "a member is named twice"),
-            (|c| c.id = NodeId(9), "this member is none"),
-            (|c| c.members.push(NodeId(0)), "zero is no member's id"),
+        let cases: [(Spoil, &str); 17] = [
+            (|c| c.voters.clear(), "no voter"),
+            (|c| c.voters.push(NodeId(2)), "a voter is named twice"),
+            (|c| c.id = NodeId(9), "neither a voter nor a learner"),
+            (|c| c.learners.push(NodeId(2)), "a voter is no learner"),
+            (
+                |c| c.learners = [5, 4, 5].map(NodeId).to_vec(),
+                "a learner is named twice",
+            ),
+            (
+                |c| c.learners = (4..66).map(NodeId).collect(),
+                "more members",
+            ),
+            (|c| c.voters.push(NodeId(0)), "zero is no member's id"),
             (|c| c.primary = NodeId(9), "first primary is none"),
             (
                 |c| c.heartbeat_interval = Duration::ZERO,

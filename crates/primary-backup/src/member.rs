@@ -3,14 +3,14 @@
 use alloc::vec::Vec;
 
 use quorate_core::{
-    Batch, Committed, Configuration, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output,
-    Position, Quorum, Rejection, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status,
-    WriteAck,
+    Batch, Committed, Configuration, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox,
+    PeerStatus, Position, ReplicatedLog, RestoreError, RoleKind, SnapshotMeta, Status, WriteAck,
 };
 
 use crate::disk::Disk;
-use crate::peer::Tap;
-use crate::role::{Campaign, Role};
+use crate::handover::Handover;
+use crate::role::{Campaign, Offer, Role};
+use crate::roster::Roster;
 use crate::{Log, Message, PrimaryBackupConfig, Record, Standing};
 
 pub(crate) type Out = Outbox<PrimaryBackup>;
@@ -19,10 +19,7 @@ pub(crate) type Out = Outbox<PrimaryBackup>;
 #[derive(Clone, Debug)]
 pub struct PrimaryBackup {
     pub(crate) config: PrimaryBackupConfig,
-    pub(crate) configuration: Configuration,
-    pub(crate) quorum: Quorum,
-    /// Every other member, ascending.
-    pub(crate) links: Vec<Link>,
+    pub(crate) roster: Roster,
     pub(crate) agreed: Agreed,
     pub(crate) log: Log,
     pub(crate) role: Role,
@@ -32,14 +29,9 @@ pub struct PrimaryBackup {
     pub(crate) heard_of: Option<(Epoch, Position)>,
     /// It was primary when it stopped, or is the first of all: since then it is to go on.
     pub(crate) resume: Option<Instant>,
+    /// This primary, or one that it was, wants another in its place.
+    pub(crate) handover: Option<Handover>,
     pub(crate) anomalies: u64,
-}
-
-/// Another member.
-#[derive(Clone, Debug)]
-pub(crate) struct Link {
-    pub(crate) id: NodeId,
-    pub(crate) tap: Tap,
 }
 
 /// The highest epoch, and how far it is on disk.
@@ -111,11 +103,6 @@ impl PrimaryBackup {
         }
     }
 
-    /// Where `id` stands among the links.
-    fn slot(&self, id: NodeId) -> Option<usize> {
-        self.links.iter().position(|link| link.id == id)
-    }
-
     /// Says `message`, as soon as the epoch it is said in is on disk.
     pub(crate) fn send(&mut self, to: NodeId, message: Message, out: &mut Out) {
         if self.agreed.mark <= self.disk.durable() {
@@ -123,13 +110,6 @@ impl PrimaryBackup {
             out.send(to, message);
         } else {
             self.disk.hold(self.agreed.mark, to, message);
-        }
-    }
-
-    /// Says `message` to everybody.
-    pub(crate) fn tell_all(&mut self, message: &Message, out: &mut Out) {
-        for slot in 0..self.links.len() {
-            self.send(self.links[slot].id, message.clone(), out);
         }
     }
 
@@ -145,6 +125,7 @@ impl PrimaryBackup {
     }
 
     fn on_tick(&mut self, now: Instant, out: &mut Out) {
+        self.tick_handover(now, out);
         match &self.role {
             Role::Backup(_) => self.tick_backup(now, out),
             Role::Fencing(_) => self.tick_fencing(now, out),
@@ -155,9 +136,10 @@ impl PrimaryBackup {
 
     /// The rule of epochs comes first: a higher one makes a backup, a lower one is told so.
     fn on_message(&mut self, now: Instant, from: NodeId, message: Message, out: &mut Out) {
-        let Some(slot) = self.slot(from) else {
+        let slot = self.roster.slot(from);
+        if slot.is_none() && !self.is_heard(from, &message) {
             return;
-        };
+        }
         let epoch = message.epoch();
         if !message.is_sane() || (message.is_of_owner() && epoch.node != from) {
             self.anomalies += 1;
@@ -175,6 +157,23 @@ impl PrimaryBackup {
             _ if epoch > known => self.adopt(now, epoch, out),
             _ => {}
         }
+        self.take(now, (from, slot), message, out);
+    }
+
+    /// Whether a stranger is heard: it may be primary, or become it, by a configuration that is not known here yet.
+    fn is_heard(&self, from: NodeId, message: &Message) -> bool {
+        let answers = matches!(message, Message::Position { .. });
+        message.is_of_owner() || (answers && self.is_handed_over_by(from))
+    }
+
+    /// A message of the present epoch, or one that asks for a later.
+    fn take(
+        &mut self,
+        now: Instant,
+        (from, slot): (NodeId, Option<usize>),
+        message: Message,
+        out: &mut Out,
+    ) {
         match message {
             Message::Append(append) => self.on_append(now, from, append, out),
             Message::Heartbeat {
@@ -184,11 +183,34 @@ impl PrimaryBackup {
                 ..
             } => self.on_heartbeat(now, from, (commit, last, round), out),
             Message::Commit { commit, .. } => self.on_commit(now, from, commit, out),
-            Message::Snapshot { meta, lost, .. } => self.on_snapshot(now, from, (meta, lost), out),
-            Message::Accepted { holding, .. } => self.on_accepted(now, slot, holding, out),
-            Message::Missing(missing) => self.on_missing(now, slot, missing, out),
+            Message::Snapshot {
+                meta,
+                lost,
+                configured,
+                ..
+            } => {
+                let offer = Offer {
+                    meta,
+                    lost,
+                    configured,
+                };
+                self.on_snapshot(now, from, offer, out);
+            }
+            Message::Handover { last, .. } => self.on_handover(now, from, last, out),
+            Message::Accepted { holding, .. } => {
+                if let Some(slot) = slot {
+                    self.on_accepted(now, slot, holding, out);
+                }
+            }
+            Message::Missing(missing) => {
+                if let Some(slot) = slot {
+                    self.on_missing(now, slot, missing, out);
+                }
+            }
             Message::HeartbeatReply { round, holding, .. } => {
-                self.on_heartbeat_reply(now, slot, round, holding, out);
+                if let Some(slot) = slot {
+                    self.on_heartbeat_reply(now, slot, round, holding, out);
+                }
             }
             Message::Inquire { epoch } => self.on_inquire(now, from, epoch, out),
             Message::Fence { epoch } => self.answer(from, epoch, out),
@@ -254,7 +276,7 @@ impl ReplicatedLog for PrimaryBackup {
             Input::Durable { upto } => self.on_durable(now, upto, out),
             Input::Room { available } => self.disk.room = available,
             Input::Credit { peer, credit } => {
-                if let Some(slot) = self.slot(peer) {
+                if let Some(slot) = self.roster.slot(peer) {
                     self.on_credit(now, slot, credit, out);
                 }
             }
@@ -265,10 +287,10 @@ impl ReplicatedLog for PrimaryBackup {
                 round,
                 force,
             } => self.on_promote(now, ticket, (round, force), out),
-            Input::Reconfigure { ticket, .. } | Input::Transfer { ticket, .. } => {
-                let why = Rejection::Unsupported;
-                out.push(Output::Reject { ticket, why });
+            Input::Reconfigure { ticket, change } => {
+                self.on_reconfigure(now, ticket, &change, out);
             }
+            Input::Transfer { ticket, to } => self.on_transfer(now, ticket, to, out),
             Input::Compact { upto, snapshot } => self.on_compact(now, upto, snapshot, out),
             Input::Fetched { snapshot } => self.on_fetched(snapshot, out),
         }
@@ -278,7 +300,7 @@ impl ReplicatedLog for PrimaryBackup {
         if self.resume.is_some() {
             return self.resume;
         }
-        match &self.role {
+        let part = match &self.role {
             Role::Backup(backup) => {
                 let silence = backup.leader.map(|_| backup.heard + self.config.patience);
                 let asking = backup.asking.as_ref().map(Campaign::wakes);
@@ -287,13 +309,15 @@ impl ReplicatedLog for PrimaryBackup {
             Role::Fencing(campaign) => Some(campaign.wakes()),
             Role::Rising(_) => None,
             Role::Primary(primary) => (!primary.peers.is_empty()).then_some(primary.heartbeat_due),
-        }
+        };
+        part.into_iter().chain(self.handover_ends()).min()
     }
 
     fn status(&self) -> Status {
         Status {
             role: match &self.role {
-                Role::Backup(_) => RoleKind::Follower,
+                Role::Backup(_) if self.roster.votes(self.config.id) => RoleKind::Follower,
+                Role::Backup(_) => RoleKind::Learner,
                 Role::Fencing(_) | Role::Rising(_) => RoleKind::Candidate,
                 Role::Primary(_) => RoleKind::Leader,
             },
@@ -304,12 +328,16 @@ impl ReplicatedLog for PrimaryBackup {
             committed: self.log.committed(),
             compacted: self.log.base().position,
             bytes: self.log.bytes(),
-            configured: Position::ZERO,
+            configured: self.roster.configured(),
         }
     }
 
     fn configuration(&self) -> &Configuration {
-        &self.configuration
+        self.roster.configuration()
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.peer_status()
     }
 
     /// Nothing, unless at least a quorum acknowledges writes: what is committed by less may be lost, and must not be

@@ -17,17 +17,19 @@
 //!    │◄─────────────────────────┤   a log that does not fit:        Append ► ◄ Missing hint
 //!                                   a log that is gone, or a state that holds what is lost:
 //!                                      Snapshot ► (fetched elsewhere) ◄ Accepted
+//!                                   another is to be primary, and has everything:
+//!                                      Handover ► (then as to be promoted: Inquire, Fence)
 //!                                   anything of an epoch that is over: ◄ NewEpoch
 //! ```
 
 use core::fmt;
 
-use quorate_core::{Batch, Carry, Epoch, Position, SnapshotMeta};
+use quorate_core::{Batch, Carry, Configuration, Epoch, Kind, Position, SnapshotMeta};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::Point;
 use crate::epoch::{NOBODY, Named, POSITION_MAX, is_sane};
+use crate::{Configured, Point};
 
 /// One message. `epoch` is the highest that the sender has agreed to, except where said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +63,16 @@ pub enum Message {
         meta: SnapshotMeta,
         /// Whether the primary has seen that the backup's committed entries are not its own.
         lost: bool,
+        /// The last configuration that it includes; none: each member's own config still counts there.
+        configured: Option<Configured>,
+    },
+    /// Be primary in my place: you have all of my log, which ends at `last`, and I take nothing more for a while. Only
+    /// from the primary of `epoch`.
+    Handover {
+        /// The primary's epoch.
+        epoch: Epoch,
+        /// The primary's last entry.
+        last: Point,
     },
     /// The backup's log agrees with the primary's, so far.
     Accepted {
@@ -129,7 +141,7 @@ pub struct Run {
 }
 
 /// What a backup has of the primary's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
     /// Up to where the logs agree, as far as the backup has seen.
     pub verified: Position,
@@ -172,9 +184,22 @@ impl Append {
                 before = run.epoch;
                 end = end.saturating_add(length);
                 let labelled = run.batch.label().sequence.checked_add(length).is_some();
-                ordered && run.epoch != NOBODY && is_sane(run.epoch) && labelled
+                ordered && run.epoch != NOBODY && is_sane(run.epoch) && labelled && run.is_sane()
             })
             && end <= POSITION_MAX.get()
+    }
+}
+
+impl Run {
+    /// Who the members are from here on, if it says so.
+    pub(crate) fn configured(&self) -> Option<Configuration> {
+        self.batch.configured()
+    }
+
+    /// What claims to say who the members are says it, in one position.
+    pub(crate) fn is_sane(&self) -> bool {
+        self.batch.kind() != Kind::Configuration
+            || (self.batch.len() == 1 && self.configured().is_some())
     }
 }
 
@@ -222,6 +247,7 @@ impl Message {
             | Self::Heartbeat { epoch, .. }
             | Self::Commit { epoch, .. }
             | Self::Snapshot { epoch, .. }
+            | Self::Handover { epoch, .. }
             | Self::Accepted { epoch, .. }
             | Self::Missing(Missing { epoch, .. })
             | Self::HeartbeatReply { epoch, .. }
@@ -233,12 +259,16 @@ impl Message {
     }
 
     /// Whether only the member that the epoch names may say this.
+    ///
+    /// It is heard from strangers, too: a member that is behind does not know the configuration by which the sender is
+    /// primary, or may become it. What is counted comes from members alone.
     pub(crate) const fn is_of_owner(&self) -> bool {
         match self {
             Self::Append(_)
             | Self::Heartbeat { .. }
             | Self::Commit { .. }
             | Self::Snapshot { .. }
+            | Self::Handover { .. }
             | Self::Inquire { .. }
             | Self::Fence { .. } => true,
             Self::Accepted { .. }
@@ -260,10 +290,14 @@ impl Message {
                 Self::Append(append) => known && append.is_sane(),
                 Self::Heartbeat { commit, last, .. } => known && commit <= last && bounded(*last),
                 Self::Commit { commit, .. } => known && bounded(*commit),
-                Self::Snapshot { meta, .. } => {
+                Self::Snapshot {
+                    meta, configured, ..
+                } => {
                     let last = Point::from(*meta);
-                    known && last.is_sane() && last != Point::START && last.epoch <= epoch
+                    let told = configured.as_ref().is_none_or(|one| one.is_within(last));
+                    known && last.is_sane() && last != Point::START && last.epoch <= epoch && told
                 }
+                Self::Handover { last, .. } => known && last.is_sane() && last.epoch <= epoch,
                 Self::Accepted { holding, .. } | Self::HeartbeatReply { holding, .. } => {
                     holding.matched <= holding.verified
                         && bounded(holding.verified)
@@ -329,10 +363,17 @@ impl fmt::Display for Message {
                 ..
             } => write!(f, "Heartbeat commit {commit} last {last} round {round}"),
             Self::Commit { commit, .. } => write!(f, "Commit {commit}"),
-            Self::Snapshot { meta, lost, .. } => {
+            Self::Snapshot {
+                meta,
+                lost,
+                configured,
+                ..
+            } => {
                 let lost = if *lost { " lost" } else { "" };
-                write!(f, "Snapshot {}{lost}", Point::from(*meta))
+                write!(f, "Snapshot {}{lost}", Point::from(*meta))?;
+                write_configured(f, configured.as_ref())
             }
+            Self::Handover { last, .. } => write!(f, "Handover last {last}"),
             Self::Accepted { holding, .. } => write!(f, "Accepted {holding}"),
             Self::Missing(Missing {
                 prev,
@@ -364,6 +405,17 @@ impl fmt::Display for Holding {
             Some(void) => write!(f, " void {void}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Writes who the members are at the end of a line, if the log has said so.
+pub(crate) fn write_configured(
+    f: &mut fmt::Formatter<'_>,
+    configured: Option<&Configured>,
+) -> fmt::Result {
+    match configured {
+        Some(Configured { at, configuration }) => write!(f, " members {configuration} at {at}"),
+        None => Ok(()),
     }
 }
 

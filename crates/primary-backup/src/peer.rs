@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use quorate_core::{Credit, Epoch, Instant, NodeId, Position, SnapshotMeta, Window};
 
+use crate::history::History;
 use crate::member::Out;
 use crate::message::{Holding, Missing, length};
 use crate::{Append, Log, Message, PrimaryBackupConfig};
@@ -16,6 +17,8 @@ pub(crate) struct Peer {
     pub(crate) matched: Position,
     /// The newest round of reads it has answered.
     pub(crate) round: u64,
+    /// When it last said what it has, in this epoch.
+    pub(crate) heard: Option<Instant>,
     /// The commit it was last told.
     told: Position,
     progress: Progress,
@@ -61,6 +64,7 @@ pub(crate) struct View<'a> {
     pub(crate) log: &'a Log,
     pub(crate) epoch: Epoch,
     pub(crate) newest: Option<&'a SnapshotMeta>,
+    pub(crate) history: &'a History,
     pub(crate) now: Instant,
 }
 
@@ -113,6 +117,7 @@ impl Peer {
             id,
             matched: Position::ZERO,
             round: 0,
+            heard: None,
             told: Position::ZERO,
             progress: Progress::Probe { next, sent: None },
             need: None,
@@ -186,6 +191,7 @@ impl Peer {
             matched,
             void,
         } = holding;
+        self.heard = Some(view.now);
         self.matched = self.matched.max(matched);
         let reached = match &mut self.progress {
             Progress::Probe { next, sent } => {
@@ -240,7 +246,9 @@ impl Peer {
     }
 
     /// The append behind `prev` does not fit the backup's log, which has `hint`, and nothing before `base`.
-    pub(crate) fn on_missing(&mut self, missing: Missing, log: &Log) {
+    pub(crate) fn on_missing(&mut self, missing: Missing, view: &View<'_>) {
+        let log = view.log;
+        self.heard = Some(view.now);
         let Missing {
             prev,
             hint,
@@ -322,10 +330,20 @@ impl Peer {
         };
         if due(sent, view.config.patience, view.now) {
             need.offer = Some((meta, view.now));
-            let (epoch, lost) = (view.epoch, need.lost);
-            out.send(self.id, Message::Snapshot { epoch, meta, lost });
+            let offer = Message::Snapshot {
+                epoch: view.epoch,
+                meta,
+                lost: need.lost,
+                configured: view.history.at(meta.position).cloned(),
+            };
+            out.send(self.id, offer);
         }
         None
+    }
+
+    /// Whether it has all of a log that ends at `last`, and no state to be replaced.
+    pub(crate) fn is_complete(&self, last: Position) -> bool {
+        self.matched == last && self.need.is_none()
     }
 
     /// Entries are of no use before a snapshot from beyond `beyond`.

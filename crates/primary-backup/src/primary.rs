@@ -1,17 +1,18 @@
 //! The primary's side: proposing, sending, counting, and the snapshots that others need.
 
 use quorate_core::{
-    Batch, Credit, Instant, NodeId, Output, Position, Rejection, SnapshotMeta, Ticket, Timestamp,
-    WriteAck,
+    Batch, Credit, Instant, Kind, NodeId, Output, Position, Rejection, SnapshotMeta, Ticket,
+    Timestamp, WriteAck,
 };
 use smallvec::{SmallVec, smallvec};
 
+use crate::Run;
 use crate::epoch::POSITION_MAX;
-use crate::member::{Link, Out, PrimaryBackup};
+use crate::member::{Out, PrimaryBackup};
 use crate::message::{Holding, Missing};
 use crate::peer::View;
 use crate::role::{Primary, Role};
-use crate::{Record, Run};
+use crate::roster::Link;
 
 /// No-ops appended at once where the log has to grow past what a backup has lost.
 const PADDING: u64 = 4096;
@@ -32,8 +33,15 @@ impl PrimaryBackup {
         let Role::Primary(primary) = &self.role else {
             return Some(self.not_leader());
         };
+        if self.handover.is_some() {
+            return Some(self.nobody_leads());
+        }
         if !self.disk.room {
             return Some(Rejection::NoRoom);
+        }
+        if batch.kind() == Kind::Configuration {
+            // Members change by an order alone.
+            return Some(Rejection::Unsupported);
         }
         let (bytes, limit) = (batch.weight(), self.config.uncommitted_bytes_max);
         if bytes > limit {
@@ -62,12 +70,8 @@ impl PrimaryBackup {
     }
 
     /// Appends batches of this epoch: to the own disk and to every backup at once.
-    fn append_own(&mut self, now: Instant, runs: SmallVec<[Run; 1]>, out: &mut Out) {
-        let (prev, mark) = (self.log.last(), self.disk.next());
-        for run in &runs {
-            self.log.append(run.epoch, run.batch.clone(), mark);
-        }
-        self.disk.persist(Record::Append { prev, runs }, out);
+    pub(crate) fn append_own(&mut self, now: Instant, runs: SmallVec<[Run; 1]>, out: &mut Out) {
+        self.extend(self.log.last(), runs, out);
         let advanced = self.advance_commit(out);
         if let Some((primary, links, view)) = self.lead(now) {
             for (peer, link) in primary.peers.iter_mut().zip(links) {
@@ -77,10 +81,11 @@ impl PrimaryBackup {
         if advanced {
             self.begin_round(now, out);
         }
+        self.settle(now, out);
     }
 
     pub(crate) fn on_credit(&mut self, now: Instant, slot: usize, credit: Credit, out: &mut Out) {
-        self.links[slot].tap.grant(credit);
+        self.roster.links_mut()[slot].tap.grant(credit);
         if let Some((primary, links, view)) = self.lead(now) {
             primary.peers[slot].pump(&mut links[slot].tap, &view, out);
         }
@@ -145,7 +150,7 @@ impl PrimaryBackup {
             return;
         }
         let peer = &mut primary.peers[slot];
-        peer.on_missing(missing, view.log);
+        peer.on_missing(missing, &view);
         peer.pump(&mut links[slot].tap, &view, out);
         self.offer_all(now, out);
     }
@@ -168,6 +173,10 @@ impl PrimaryBackup {
         if advanced {
             self.begin_round(now, out);
         }
+        if self.handover.is_some() {
+            self.tell_successor(out);
+        }
+        self.settle(now, out);
     }
 
     /// Commits what the level says is acknowledged. Only an entry of this epoch is committed by that, what is before it
@@ -193,10 +202,14 @@ impl PrimaryBackup {
         match self.config.write_ack {
             WriteAck::None => self.log.last().position,
             WriteAck::One => own,
-            WriteAck::Quorum => own.min(self.quorum.position(of)),
+            WriteAck::Quorum => own.min(self.roster.quorum().position(of)),
             WriteAck::All => {
-                let backups = primary.peers.iter().map(|peer| peer.matched);
-                backups.chain([own]).min().unwrap_or(own)
+                let voters = primary
+                    .peers
+                    .iter()
+                    .filter(|peer| self.roster.votes(peer.id));
+                let matched = voters.map(|peer| peer.matched);
+                matched.chain([own]).min().unwrap_or(own)
             }
         }
     }
@@ -210,6 +223,8 @@ impl PrimaryBackup {
             primary.heartbeat_due = now + self.config.heartbeat_interval;
             self.heartbeat_all(now, out);
             self.offer_all(now, out);
+            self.tell_successor_again(out);
+            self.settle(now, out);
         }
     }
 
@@ -236,7 +251,8 @@ impl PrimaryBackup {
         let from = beyond.next();
         out.push(Output::Snapshot { from });
         let room = self.disk.room && self.log.bytes() < self.config.log_bytes_max / 2;
-        if from > last && room {
+        // A log that is handed over stands still.
+        if from > last && room && self.handover.is_none() {
             self.append_noops(now, (from.get() - last.get()).min(PADDING), out);
         }
     }
@@ -262,14 +278,16 @@ impl PrimaryBackup {
             self.agreed.mark <= self.disk.durable(),
             "a primary's appointment is on disk"
         );
+        let (history, links) = self.roster.split();
         let view = View {
             config: &self.config,
             log: &self.log,
             epoch: self.agreed.standing.epoch,
             newest: self.state.newest.as_ref(),
+            history,
             now,
         };
-        Some((primary, &mut self.links, view))
+        Some((primary, links, view))
     }
 }
 

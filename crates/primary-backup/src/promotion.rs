@@ -5,6 +5,11 @@
 //! fences: whoever answers takes nothing of a lower epoch any more, so what is counted in the answers can only shrink
 //! behind the back of a former primary, never grow. Where writes are acknowledged by a quorum, the answers of a quorum then
 //! show that nothing acknowledged is missing here (Raft's election restriction, 5.4.1, with the operator as the candidate).
+//!
+//! Who is asked, and what a quorum is, says the configuration in force here, the last one in this log. A member that knows a
+//! later one has more, so that nobody wins against a configuration that it does not know: it is behind. Only who counts is
+//! asked. A member that is left out is refused as soon as it knows that this is committed; before, it may be the only one
+//! that has what it takes.
 
 use quorate_core::{
     Epoch, Instant, NodeId, Output, Position, Rejection, Report, Ticket, Unfit, WriteAck,
@@ -13,7 +18,7 @@ use smallvec::SmallVec;
 
 use crate::epoch::{again, appoint, appointment};
 use crate::member::{Out, PrimaryBackup};
-use crate::role::{Campaign, Rising, Role};
+use crate::role::{Campaign, Cause, Rising, Role};
 use crate::{Message, Point, Standing};
 
 impl PrimaryBackup {
@@ -28,14 +33,19 @@ impl PrimaryBackup {
             Ok(epoch) => epoch,
             Err(why) => return out.push(Output::Reject { ticket, why }),
         };
-        let ticket = Some(ticket);
+        let cause = Cause::Order(ticket);
         if force {
             let missing = self.missing(&[]);
             let appointed = true;
             self.agree(Standing { epoch, appointed }, out);
-            return self.rise(now, ticket, missing, out);
+            return self.rise(now, cause, missing, out);
         }
-        let campaign = self.campaign(now, ticket, epoch);
+        self.inquire(now, cause, epoch, out);
+    }
+
+    /// Asks the others how far they are, without a promise.
+    pub(crate) fn inquire(&mut self, now: Instant, cause: Cause, epoch: Epoch, out: &mut Out) {
+        let campaign = self.campaign(now, cause, epoch);
         if let Role::Backup(backup) = &mut self.role {
             backup.asking = Some(campaign);
         }
@@ -44,15 +54,18 @@ impl PrimaryBackup {
     }
 
     /// The epoch of a promotion, or why there is none.
-    fn admit(&self, round: Option<u64>, force: bool) -> Result<Epoch, Rejection> {
+    pub(crate) fn admit(&self, round: Option<u64>, force: bool) -> Result<Epoch, Rejection> {
         let busy = match &self.role {
             Role::Backup(backup) => backup.asking.is_some(),
             // One that goes on by itself may wait for a quorum that never comes back.
-            Role::Fencing(campaign) => campaign.ticket.is_some() || !force,
+            Role::Fencing(campaign) => campaign.cause != Cause::Start || !force,
             Role::Rising(_) | Role::Primary(_) => true,
         };
         if busy {
             return Err(Unfit::Busy.into());
+        }
+        if !self.roster.stands() && !force {
+            return Err(Unfit::NoVote(self.config.id).into());
         }
         if self.state.void.is_some() {
             return Err(Unfit::Diverged.into());
@@ -68,13 +81,14 @@ impl PrimaryBackup {
         epoch.ok_or(Unfit::Stale { known }.into())
     }
 
-    fn campaign(&self, now: Instant, ticket: Option<Ticket>, epoch: Epoch) -> Campaign {
+    fn campaign(&self, now: Instant, cause: Cause, epoch: Epoch) -> Campaign {
+        let patience = now + self.config.patience;
         Campaign {
-            ticket,
+            cause,
             epoch,
             answers: SmallVec::new(),
             due: now + self.config.heartbeat_interval,
-            deadline: ticket.map(|_| now + self.config.patience),
+            deadline: (cause != Cause::Start).then_some(patience),
         }
     }
 
@@ -90,27 +104,42 @@ impl PrimaryBackup {
         let appointed = true;
         self.agree(Standing { epoch, appointed }, out);
         if !self.asks_a_quorum() {
-            return self.rise(now, None, None, out);
+            return self.rise(now, Cause::Start, None, out);
         }
-        self.role = Role::Fencing(self.campaign(now, None, epoch));
+        self.role = Role::Fencing(self.campaign(now, Cause::Start, epoch));
         self.ask(out);
         self.consider(now, out);
     }
 
-    /// Asks everybody, once more.
+    /// Asks everybody who counts, once more, and who hands over.
     fn ask(&mut self, out: &mut Out) {
-        let question = match &self.role {
-            Role::Backup(backup) => backup.asking.as_ref().map(|asking| Message::Inquire {
-                epoch: asking.epoch,
-            }),
-            Role::Fencing(campaign) => Some(Message::Fence {
-                epoch: campaign.epoch,
-            }),
+        let fencing = matches!(self.role, Role::Fencing(_));
+        let Some(Campaign { cause, epoch, .. }) = self.campaign_mut() else {
+            return;
+        };
+        let (former, epoch) = (cause.former(), *epoch);
+        let question = if fencing {
+            Message::Fence { epoch }
+        } else {
+            Message::Inquire { epoch }
+        };
+        let mut asked = self.roster.quorum().members();
+        asked.retain(|id| *id != self.config.id);
+        asked.extend(former.filter(|former| !self.roster.votes(*former)));
+        for member in asked {
+            self.send(member, question.clone(), out);
+        }
+    }
+
+    /// Whether `id` hands over to this member, and so answers for itself even if it is a member no more.
+    pub(crate) fn is_handed_over_by(&self, id: NodeId) -> bool {
+        let campaign = match &self.role {
+            Role::Backup(backup) => backup.asking.as_ref(),
+            Role::Fencing(campaign) => Some(campaign),
             Role::Rising(_) | Role::Primary(_) => None,
         };
-        if let Some(question) = question {
-            self.tell_all(&question, out);
-        }
+        let former = campaign.and_then(|campaign| campaign.cause.former());
+        former == Some(id)
     }
 
     pub(crate) fn tick_fencing(&mut self, now: Instant, out: &mut Out) {
@@ -155,7 +184,10 @@ impl PrimaryBackup {
         if epoch <= known {
             return self.send(from, Message::NewEpoch { epoch: known }, out);
         }
-        if let Role::Primary(primary) = &mut self.role {
+        let counts = self.roster.votes(from);
+        if let Role::Primary(primary) = &mut self.role
+            && counts
+        {
             primary.paused = Some(now + self.config.heartbeat_interval.saturating_mul(3));
         }
         self.answer(from, epoch, out);
@@ -204,7 +236,12 @@ impl PrimaryBackup {
         }
         let overdue = campaign.deadline.is_some_and(|deadline| deadline <= now);
         let answered = |member| member == id || campaign.has(member);
-        if let Some((member, Point { position, epoch })) = campaign.ahead(own) {
+        // Once a quorum has agreed where it acknowledges, a former primary that is not heard can do no harm.
+        let harmless = fencing && overdue && self.asks_a_quorum();
+        let agreed = harmless || campaign.cause.former().is_none_or(answered);
+        let counts = |member| self.roster.votes(member);
+        let enough = self.roster.quorum().reached(answered) || (overdue && self.needs_no_quorum());
+        if let Some((member, Point { position, epoch })) = campaign.ahead(own, counts) {
             // While it is only asked, entries still come in.
             if fencing || overdue {
                 let last = position;
@@ -218,28 +255,42 @@ impl PrimaryBackup {
                     out,
                 );
             }
-        } else if self.quorum.reached(answered) {
+        } else if agreed && enough {
             self.proceed(now, &campaign, out);
-        } else if overdue && self.config.write_ack == WriteAck::Quorum {
-            self.give_up(now, Unfit::NoQuorum, out);
         } else if overdue {
-            self.proceed(now, &campaign, out);
+            self.give_up(now, Unfit::NoQuorum, out);
+        }
+    }
+
+    /// Whether this member may be primary even if too few answer.
+    ///
+    /// Where all acknowledge, it has whatever is acknowledged, if it counts. It may err in that only while it sees voters
+    /// change: who joins counts for nothing before the joint configuration is committed, and who leaves has that one on
+    /// its disk before it counts for nothing any more.
+    fn needs_no_quorum(&self) -> bool {
+        match self.config.write_ack {
+            WriteAck::None | WriteAck::One => true,
+            WriteAck::Quorum => false,
+            WriteAck::All => {
+                let joint = self.roster.configuration().is_joint();
+                self.roster.votes(self.config.id) && !joint
+            }
         }
     }
 
     fn proceed(&mut self, now: Instant, campaign: &Campaign, out: &mut Out) {
-        let Campaign { ticket, epoch, .. } = *campaign;
+        let Campaign { cause, epoch, .. } = *campaign;
         if let Role::Fencing(_) = self.role {
             let missing = self.missing(&campaign.answers);
             let appointed = true;
             if !self.agreed.standing.appointed {
                 self.agree(Standing { epoch, appointed }, out);
             }
-            return self.rise(now, ticket, missing, out);
+            return self.rise(now, cause, missing, out);
         }
         let appointed = false;
         self.agree(Standing { epoch, appointed }, out);
-        self.role = Role::Fencing(self.campaign(now, ticket, epoch));
+        self.role = Role::Fencing(self.campaign(now, cause, epoch));
         self.ask(out);
         self.consider(now, out);
     }
@@ -247,7 +298,8 @@ impl PrimaryBackup {
     /// Stays backup. An epoch that it has fenced stays so: without a primary, until another is promoted.
     fn give_up(&mut self, now: Instant, why: Unfit, out: &mut Out) {
         if let Role::Backup(backup) = &mut self.role {
-            if let Some(ticket) = backup.asking.take().and_then(|asking| asking.ticket) {
+            let asking = backup.asking.take();
+            if let Some(ticket) = asking.and_then(|asking| asking.cause.ticket()) {
                 let why = why.into();
                 out.push(Output::Reject { ticket, why });
             }
@@ -265,10 +317,10 @@ impl PrimaryBackup {
     }
 
     /// Waits for its appointment to be on disk; nothing is left to decide.
-    fn rise(&mut self, now: Instant, ticket: Option<Ticket>, missing: Option<u64>, out: &mut Out) {
+    fn rise(&mut self, now: Instant, cause: Cause, missing: Option<u64>, out: &mut Out) {
         let mark = self.agreed.mark;
         self.role = Role::Rising(Rising {
-            ticket,
+            cause,
             mark,
             missing,
         });
@@ -282,8 +334,9 @@ impl PrimaryBackup {
         if rising.mark > self.disk.durable() {
             return;
         }
-        if let Some(ticket) = rising.ticket {
-            let (epoch, missing) = (self.agreed.standing.epoch, rising.missing);
+        let (cause, missing) = (rising.cause, rising.missing);
+        if let Some(ticket) = cause.ticket() {
+            let epoch = self.agreed.standing.epoch;
             out.push(Output::Report(Report::Promoted {
                 ticket,
                 epoch,
@@ -291,5 +344,8 @@ impl PrimaryBackup {
             }));
         }
         self.become_primary(now, out);
+        if let Some(former) = cause.former() {
+            self.greet(former, out);
+        }
     }
 }

@@ -98,7 +98,7 @@ impl PrimaryBackup {
         };
         let round = primary.reads.round;
         let answered = |id| primary.peer(id).is_none_or(|peer| peer.round >= round);
-        if asks && !self.quorum.reached(answered) {
+        if asks && !self.roster.quorum().reached(answered) {
             return;
         }
         let Some((at, tickets)) = primary.reads.running.take() else {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::epoch::Named;
-use crate::message::write_runs;
-use crate::{Point, Run};
+use crate::message::{write_configured, write_runs};
+use crate::{Configured, Point, Run};
 
 /// One record. Replaying all of them in order, or all from the last [`Output::Reclaim`] on, gives the member's
 /// epoch and log.
@@ -35,6 +35,8 @@ pub enum Record {
         standing: Standing,
         /// The last entry that a snapshot stands for.
         base: Point,
+        /// The last configuration at or before it; none: the config's own still counts there.
+        configured: Option<Configured>,
     },
     /// The whole log is dropped, because it does not lead up to what a snapshot holds; it begins anew behind `base`.
     Installed {
@@ -42,6 +44,8 @@ pub enum Record {
         standing: Standing,
         /// The last entry that the snapshot includes.
         base: Point,
+        /// The last configuration that the snapshot includes; none: the config's own still counts there.
+        configured: Option<Configured>,
     },
 }
 
@@ -78,8 +82,22 @@ impl fmt::Display for Record {
                 write!(f, "behind {prev} append ")?;
                 write_runs(f, prev.position, runs)
             }
-            Self::Compacted { standing, base } => write!(f, "compacted {base} epoch {standing}"),
-            Self::Installed { standing, base } => write!(f, "installed {base} epoch {standing}"),
+            Self::Compacted {
+                standing,
+                base,
+                configured,
+            } => {
+                write!(f, "compacted {base} epoch {standing}")?;
+                write_configured(f, configured.as_ref())
+            }
+            Self::Installed {
+                standing,
+                base,
+                configured,
+            } => {
+                write!(f, "installed {base} epoch {standing}")?;
+                write_configured(f, configured.as_ref())
+            }
         }
     }
 }

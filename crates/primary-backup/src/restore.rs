@@ -1,15 +1,16 @@
 //! The member as its journal remembers it, and the records that let the journal forget.
 
 use quorate_core::{
-    Configuration, Instant, Mark, Memory, NodeId, Position, RestoreError, SnapshotMeta,
+    Configuration, Instant, Kind, Mark, Memory, NodeId, Position, RestoreError, SnapshotMeta,
 };
 
 use crate::disk::Disk;
 use crate::epoch::{NOBODY, is_sane};
-use crate::member::{Agreed, Link, Out, PrimaryBackup, State};
-use crate::peer::Tap;
+use crate::history::History;
+use crate::member::{Agreed, Out, PrimaryBackup, State};
 use crate::role::{Backup, Role};
-use crate::{ConfigError, Log, Point, PrimaryBackupConfig, Record, Run, Standing};
+use crate::roster::Roster;
+use crate::{ConfigError, Configured, Log, Point, PrimaryBackupConfig, Record, Run, Standing};
 
 pub(crate) fn restore(
     config: PrimaryBackupConfig,
@@ -18,27 +19,19 @@ pub(crate) fn restore(
 ) -> Result<PrimaryBackup, RestoreError> {
     let refused = |error: ConfigError| RestoreError::Config(error.reason());
     config.validate().map_err(refused)?;
-    let quorum = config.quorum().map_err(refused)?;
-    let mut replay = Replay::new();
+    let mut replay = Replay::new(config.founding());
     for (mark, record) in memory.records {
         replay.take(mark, record)?;
     }
     let durable = memory.durable;
-    let Replay {
-        standing, mut log, ..
-    } = replay.finish(config.id, durable)?;
-    let state = join(&mut log, memory.snapshot)?;
+    let replay = replay.finish(config.id, durable)?;
+    let (standing, mut log, mut history) = (replay.standing, replay.log, replay.history);
+    let snapshot = (memory.snapshot, memory.configuration);
+    let state = join(&mut log, &mut history, snapshot)?;
     log.on_durable(durable);
-    let mut others: alloc::vec::Vec<NodeId> = quorum.members();
-    others.retain(|id| *id != config.id);
     let first = standing.epoch == NOBODY && config.primary == config.id;
     Ok(PrimaryBackup {
-        configuration: Configuration::founding(&quorum.members(), &[]),
-        quorum,
-        links: others
-            .into_iter()
-            .map(|id| Link { id, tap: Tap::Open })
-            .collect(),
+        roster: Roster::new(config.id, history, log.committed()),
         agreed: Agreed {
             standing,
             spoken: standing.epoch,
@@ -50,6 +43,7 @@ pub(crate) fn restore(
         state,
         disk: Disk::new(durable),
         heard_of: None,
+        handover: None,
         anomalies: 0,
         config,
     })
@@ -59,8 +53,12 @@ pub(crate) fn restore(
 ///
 /// A snapshot that the log does not have is newer than the log if its epoch is, or if it continues the log's last epoch:
 /// it was fetched, or memory had committed what the journal had yet to write. The log then begins anew behind it.
-/// Otherwise the log has been cut since: the state is void.
-fn join(log: &mut Log, snapshot: Option<SnapshotMeta>) -> Result<State, RestoreError> {
+/// Otherwise the log has been cut since: the state is void, and what it says of the members counts for nothing.
+fn join(
+    log: &mut Log,
+    history: &mut History,
+    (snapshot, configuration): (Option<SnapshotMeta>, Option<Configuration>),
+) -> Result<State, RestoreError> {
     let point = snapshot.map_or(Point::START, Point::from);
     if point.position < log.base().position {
         return Err(RestoreError::MissingSnapshot {
@@ -74,6 +72,8 @@ fn join(log: &mut Log, snapshot: Option<SnapshotMeta>) -> Result<State, RestoreE
         state.newest = snapshot;
     } else if point.is_ahead_of(log.last()) {
         *log = Log::new(point);
+        let at = point.position;
+        history.install(configuration.map(|configuration| Configured { at, configuration }));
         (state.newest, state.unwritten) = (snapshot, true);
     } else {
         state.void = Some(point.position);
@@ -90,6 +90,8 @@ fn join(log: &mut Log, snapshot: Option<SnapshotMeta>) -> Result<State, RestoreE
 struct Replay {
     standing: Standing,
     log: Log,
+    /// The configurations that the log says.
+    history: History,
     /// The last record taken; none: there was none yet.
     last: Option<Mark>,
     /// Whether the records begin with the first ever written.
@@ -99,10 +101,11 @@ struct Replay {
 }
 
 impl Replay {
-    fn new() -> Self {
+    fn new(founding: Configuration) -> Self {
         Self {
             standing: Standing::default(),
             log: Log::new(Point::START),
+            history: History::new(founding),
             last: None,
             whole: true,
             based: false,
@@ -120,13 +123,21 @@ impl Replay {
         let outcome = match record {
             Record::Epoch(standing) => self.agree(standing),
             Record::Append { prev, runs } => self.append(mark, prev, &runs),
-            Record::Compacted { standing, base } => {
+            Record::Compacted {
+                standing,
+                base,
+                configured,
+            } => {
                 let agreed = self.agree(standing);
-                agreed.and_then(|()| self.compact(mark, base))
+                agreed.and_then(|()| self.compact(mark, base, configured))
             }
-            Record::Installed { standing, base } => {
+            Record::Installed {
+                standing,
+                base,
+                configured,
+            } => {
                 let agreed = self.agree(standing);
-                agreed.and_then(|()| self.install(base))
+                agreed.and_then(|()| self.install(base, configured))
             }
         };
         outcome.map_err(wrong)
@@ -153,22 +164,43 @@ impl Replay {
                 return Err("an append behind an entry that is not there");
             }
             self.log = Log::new(prev);
+            self.history.install(None);
         }
         self.log.truncate(prev.position);
+        self.history.truncate(prev.position);
         for run in runs {
             let entered = self.standing.epoch >= run.epoch || !(self.whole || self.based);
             if run.epoch < self.log.last().epoch || !entered || run.epoch == NOBODY {
                 return Err("an entry of an epoch out of order");
             }
+            if !run.is_sane() {
+                return Err("members that no log can have");
+            }
             self.log.append(run.epoch, run.batch.clone(), mark);
+            if run.batch.kind() == Kind::Configuration
+                && let Some(configuration) = run.configured()
+            {
+                let at = self.log.last().position;
+                self.history.append(at, configuration);
+            }
         }
         Ok(())
     }
 
-    fn compact(&mut self, mark: Mark, base: Point) -> Result<(), &'static str> {
+    fn compact(
+        &mut self,
+        mark: Mark,
+        base: Point,
+        configured: Option<Configured>,
+    ) -> Result<(), &'static str> {
         self.based = true;
+        if configured.as_ref().is_some_and(|one| !one.is_within(base)) {
+            return Err("members that no log can have");
+        }
         if self.log.ends_run(base) {
             self.log.compact(base, mark);
+            self.history.compact(base.position);
+            self.history.begin(configured);
             return Ok(());
         }
         if self.whole || !base.is_sane() {
@@ -177,16 +209,21 @@ impl Replay {
         // Further back than the records reach: they begin behind a later compaction.
         if base.position > self.log.base().position {
             self.log = Log::new(base);
+            self.history.install(configured);
         }
         Ok(())
     }
 
-    fn install(&mut self, base: Point) -> Result<(), &'static str> {
+    fn install(&mut self, base: Point, configured: Option<Configured>) -> Result<(), &'static str> {
         self.based = true;
+        if configured.as_ref().is_some_and(|one| !one.is_within(base)) {
+            return Err("members that no log can have");
+        }
         if !base.is_sane() || (self.whole && base.position <= self.log.base().position) {
             return Err("a snapshot that adds nothing");
         }
         self.log = Log::new(base);
+        self.history.install(configured);
         Ok(())
     }
 
@@ -211,8 +248,13 @@ impl Replay {
 impl PrimaryBackup {
     /// Writes down that the log was dropped and begins behind a snapshot: every older record can go.
     pub(crate) fn write_installed(&mut self, out: &mut Out) {
-        let (standing, base) = (self.agreed.standing, self.log.base());
-        let mark = self.disk.persist(Record::Installed { standing, base }, out);
+        let base = self.log.base();
+        let record = Record::Installed {
+            standing: self.agreed.standing,
+            base,
+            configured: self.roster.history().at(base.position).cloned(),
+        };
+        let mark = self.disk.persist(record, out);
         self.disk.reclaim(mark, mark);
         self.state.unwritten = false;
     }
@@ -232,9 +274,14 @@ impl PrimaryBackup {
         self.state.learn(snapshot);
         let base = self.log.compactable(upto.min(snapshot.position));
         if base.position > self.log.base().position {
-            let standing = self.agreed.standing;
-            let mark = self.disk.persist(Record::Compacted { standing, base }, out);
+            let record = Record::Compacted {
+                standing: self.agreed.standing,
+                base,
+                configured: self.roster.history().at(base.position).cloned(),
+            };
+            let mark = self.disk.persist(record, out);
             self.log.compact(base, mark);
+            self.roster.compact(base.position);
             let below = self.log.oldest_mark().unwrap_or(mark);
             self.disk.reclaim(mark, below);
         }

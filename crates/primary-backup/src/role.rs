@@ -1,8 +1,9 @@
 //! The parts a member plays, and every way from one to another.
 //!
 //! ```text
-//!             the operator promotes it; a quorum              a quorum has agreed, none is ahead
-//!             has answered, none is ahead                     (where it is asked at all)
+//!             the operator promotes it, or the primary
+//!             hands over; a quorum has answered,              a quorum has agreed, none is ahead
+//!             none is ahead                                   (where it is asked at all)
 //!  Backup ───────────────────────────────────► Fencing ──────────────────────────► Rising
 //!    ▲ ▲ │                                      ▲   │                                 │ its appointment
 //!    │ │ └── by force ──────────────────────────┼───┼────────────────────────────►    │ is on disk
@@ -22,7 +23,7 @@ use crate::epoch::is_same_appointment;
 use crate::member::{Out, PrimaryBackup};
 use crate::peer::Peer;
 use crate::reads::Reads;
-use crate::{Point, Record, Standing};
+use crate::{Configured, Point, Record, Standing};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Role {
@@ -46,19 +47,28 @@ pub(crate) struct Backup {
     pub(crate) verified: Position,
     /// What was last acknowledged to it.
     pub(crate) acknowledged: Position,
-    /// The snapshot that it offered last: no other may replace anything here.
-    pub(crate) offered: Option<SnapshotMeta>,
+    /// What it offered last: nothing else may replace anything here.
+    pub(crate) offered: Option<Offer>,
     /// That nothing of the log fits was told.
     pub(crate) told_lost: bool,
-    /// An operator wants this member to be primary, and the others are being asked how far they are.
+    /// An operator, or the primary, wants this member to be primary, and the others are being asked how far they are.
     pub(crate) asking: Option<Campaign>,
+}
+
+/// A snapshot that a primary offers.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    pub(crate) meta: SnapshotMeta,
+    /// Whether the primary has seen that what is committed here is not its own.
+    pub(crate) lost: bool,
+    /// The last configuration that it includes.
+    pub(crate) configured: Option<Configured>,
 }
 
 /// The way to an epoch of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Campaign {
-    /// Who asked for it; none: a primary that starts again.
-    pub(crate) ticket: Option<Ticket>,
+    pub(crate) cause: Cause,
     pub(crate) epoch: Epoch,
     /// Who has answered, and the last entry of each.
     pub(crate) answers: SmallVec<[(NodeId, Point); 8]>,
@@ -68,9 +78,38 @@ pub(crate) struct Campaign {
     pub(crate) deadline: Option<Instant>,
 }
 
+/// Why a member seeks to be primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// An operator's order.
+    Order(Ticket),
+    /// It was primary when it stopped.
+    Start,
+    /// This one hands over.
+    Handover(NodeId),
+}
+
+impl Cause {
+    /// What is to be answered.
+    pub(crate) const fn ticket(self) -> Option<Ticket> {
+        match self {
+            Self::Order(ticket) => Some(ticket),
+            Self::Start | Self::Handover(_) => None,
+        }
+    }
+
+    /// The primary without whose agreement nothing is done.
+    pub(crate) const fn former(self) -> Option<NodeId> {
+        match self {
+            Self::Handover(former) => Some(former),
+            Self::Order(_) | Self::Start => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Rising {
-    pub(crate) ticket: Option<Ticket>,
+    pub(crate) cause: Cause,
     /// The record of its appointment.
     pub(crate) mark: Mark,
     pub(crate) missing: Option<u64>,
@@ -88,6 +127,10 @@ pub(crate) struct Primary {
     pub(crate) reads: Reads,
     /// Until when it takes no writes, so that another can catch up and be promoted.
     pub(crate) paused: Option<Instant>,
+    /// Who asked for the change of members that is under way.
+    pub(crate) change: Option<Ticket>,
+    /// Who did not take over when this primary last wanted it to, and when that was given up.
+    pub(crate) failed: Option<(NodeId, Instant)>,
 }
 
 impl Primary {
@@ -112,10 +155,18 @@ impl Campaign {
     ///
     /// A primary that goes on need not mind entries of its own appointment that its disk lacks: it cannot have
     /// acknowledged them, for its own disk always counts. Everything before them it has.
-    pub(crate) fn ahead(&self, own: Point) -> Option<(NodeId, Point)> {
-        let minded =
-            |last: &Point| self.ticket.is_some() || !is_same_appointment(last.epoch, self.epoch);
-        let ahead = self.answers.iter();
+    ///
+    /// Only who counts is minded: another might have more for ever, and could not be promoted in its place.
+    pub(crate) fn ahead(
+        &self,
+        own: Point,
+        counts: impl Fn(NodeId) -> bool,
+    ) -> Option<(NodeId, Point)> {
+        let minded = |last: &Point| {
+            self.cause != Cause::Start || !is_same_appointment(last.epoch, self.epoch)
+        };
+        let answers = self.answers.iter();
+        let ahead = answers.filter(|(id, _)| counts(*id) || self.cause.former() == Some(*id));
         ahead
             .filter(|(_, last)| last.is_ahead_of(own) && minded(last))
             .max_by_key(|(_, last)| (last.epoch, last.position))
@@ -149,9 +200,9 @@ impl PrimaryBackup {
     pub(crate) fn become_backup(&mut self, now: Instant, why: Unfit, out: &mut Out) {
         let next = Role::Backup(Backup::new(now));
         let ticket = match core::mem::replace(&mut self.role, next) {
-            Role::Backup(backup) => backup.asking.and_then(|asking| asking.ticket),
-            Role::Fencing(campaign) => campaign.ticket,
-            Role::Rising(rising) => rising.ticket,
+            Role::Backup(backup) => backup.asking.and_then(|asking| asking.cause.ticket()),
+            Role::Fencing(campaign) => campaign.cause.ticket(),
+            Role::Rising(rising) => rising.cause.ticket(),
             Role::Primary(primary) => {
                 let why = self.not_leader();
                 for ticket in primary.reads.into_tickets() {
@@ -178,14 +229,18 @@ impl PrimaryBackup {
             "the appointment is on disk"
         );
         assert!(self.state.void.is_none(), "its state is that of its log");
+        self.end_handover(now, out);
         let next = self.log.last().position.next();
-        let peers = self.links.iter().map(|link| Peer::new(link.id, next));
+        let links = self.roster.links().iter();
+        let peers = links.map(|link| Peer::new(link.id, next));
         self.role = Role::Primary(Primary {
             first_own: next,
             peers: peers.collect(),
             heartbeat_due: now + self.config.heartbeat_interval,
             reads: Reads::default(),
             paused: None,
+            change: None,
+            failed: None,
         });
         self.heartbeat_all(now, out);
         self.append_noops(now, 1, out);
@@ -220,6 +275,14 @@ impl PrimaryBackup {
     pub(crate) fn not_leader(&self) -> Rejection {
         Rejection::NotLeader {
             leader: self.known_leader(),
+            epoch: self.agreed.spoken,
+        }
+    }
+
+    /// Why a primary takes no request while it hands over.
+    pub(crate) const fn nobody_leads(&self) -> Rejection {
+        Rejection::NotLeader {
+            leader: None,
             epoch: self.agreed.spoken,
         }
     }

@@ -99,7 +99,12 @@ fn message() -> impl Strategy<Value = Message> {
         (epoch(), position()).prop_map(|(epoch, commit)| Message::Commit { epoch, commit }),
         (epoch(), point(), any::<bool>()).prop_map(|(epoch, last, lost)| {
             let meta = snapshot(last);
-            Message::Snapshot { epoch, meta, lost }
+            Message::Snapshot {
+                epoch,
+                meta,
+                lost,
+                configured: None,
+            }
         }),
         (epoch(), holding()).prop_map(|(epoch, holding)| Message::Accepted { epoch, holding }),
         (epoch(), position(), point(), position(), position()).prop_map(
@@ -286,7 +291,7 @@ proptest! {
 }
 
 #[test]
-fn absurd_messages_are_counted_and_strangers_are_not_even_heard() {
+fn absurd_messages_are_counted_and_the_answers_of_strangers_are_not_even_heard() {
     let mut victim = Victim::new(WriteAck::Quorum);
     let fence = |node| Message::Fence {
         epoch: Epoch {
@@ -294,10 +299,17 @@ fn absurd_messages_are_counted_and_strangers_are_not_even_heard() {
             node: NodeId(node),
         },
     };
-    victim.suffer(Event::Message(9, fence(9)));
+    let (epoch, holding) = (appoint(7, NodeId(9)).unwrap(), Holding::default());
+    for answer in [
+        Message::Accepted { epoch, holding },
+        Message::NewEpoch { epoch },
+    ] {
+        victim.suffer(Event::Message(9, answer));
+    }
     assert_eq!(victim.log.anomalies(), 0);
+    victim.suffer(Event::Message(9, fence(9)));
     victim.suffer(Event::Message(2, fence(2)));
-    assert_eq!(victim.log.anomalies(), 1);
+    assert_eq!(victim.log.anomalies(), 2);
     assert_eq!(victim.log.status().epoch, Epoch::default());
 }
 

@@ -40,8 +40,11 @@ fn append(prev: Point, round: u64) -> Record {
 }
 
 fn compacted(round: u64, base: Point) -> Record {
-    let standing = standing(round);
-    Record::Compacted { standing, base }
+    Record::Compacted {
+        standing: standing(round),
+        base,
+        configured: None,
+    }
 }
 
 fn snapshot(position: u64, round: u64) -> SnapshotMeta {
@@ -206,5 +209,5 @@ fn an_impossible_config_is_refused() {
     };
     let nobody = PrimaryBackupConfig::new(NodeId(1), &[]);
     let refused = PrimaryBackup::restore(nobody, Instant::ZERO, memory).unwrap_err();
-    assert_eq!(refused, RestoreError::Config("no member"));
+    assert_eq!(refused, RestoreError::Config("no voter"));
 }

@@ -207,7 +207,7 @@ impl Ledger {
     /// What is acknowledged is where the level says.
     fn check_level(&self, members: &[Member], index: usize, at: Position, hash: u64) {
         let holds = |member: &Member| has_durable(member, at, hash);
-        let quorum = Quorum::majority(&members[0].config.members).unwrap();
+        let quorum = Quorum::majority(&members[0].config.voters).unwrap();
         let by_id = |id| {
             let mut found = members.iter();
             found.find(|member| member.config.id == id).unwrap()
@@ -294,7 +294,10 @@ fn check_message(member: &Member, message: &Message) {
                 "{message} beyond what is on disk, {held}"
             );
         }
-        Message::Append(_) | Message::Heartbeat { .. } | Message::Snapshot { .. } => {
+        Message::Append(_)
+        | Message::Heartbeat { .. }
+        | Message::Snapshot { .. }
+        | Message::Handover { .. } => {
             assert!(
                 disk.standing.appointed,
                 "{message} before the appointment is on disk"

@@ -16,6 +16,9 @@
 //! cut A B · join A B · heal   messages between A and B are lost, or not
 //! propose N a b c             one batch            read N TICKET
 //! promote N [ROUND] [force]   the operator wants N to be primary
+//! spare N                     starts member N, which the others do not know of yet
+//! change N add|vote|demote|remove M · change N replace OLD NEW · change N prefer M 7 · change N set 1 2 +3
+//! transfer N [TO]             the operator wants N to hand over
 //! crash N · restart N [LEVEL] what was not synced is lost                  level N LEVEL    (while it is down)
 //! compact N UPTO              member N takes a snapshot of all it has applied, and forgets up to UPTO
 //! room N on|off               credit N PEER open|BYTES
@@ -30,12 +33,12 @@ use std::time::Duration;
 
 use quorate_core::{
     BatchBuilder, Credit, Input, Instant, Label, Life, Mark, NodeId, Output, Position,
-    ReplicatedLog, RoleKind, SnapshotMeta, Ticket, WriteAck, decode, encode,
+    ReplicatedLog, RoleKind, SnapshotMeta, Ticket, decode, encode,
 };
 use quorate_primary_backup::{Message, Named, Point, PrimaryBackup, PrimaryBackupConfig};
 
 use crate::member::{Member, Out};
-use crate::text::{commands, duration, is_heartbeat, reason, report};
+use crate::text::{change, commands, duration, is_heartbeat, reason, report};
 
 struct Letter {
     from: u64,
@@ -68,7 +71,17 @@ impl Cluster {
         let words: Vec<_> = command.split_whitespace().collect();
         let number = |index: usize| words.get(index).and_then(|word| word.parse::<u64>().ok());
         match words[0] {
-            "members" => self.start(number(1).unwrap(), words[2].parse().unwrap()),
+            "members" => self.start(number(1).unwrap(), words[2]),
+            "spare" => self.spare(number(1).unwrap()),
+            "change" => {
+                let ticket = self.ticket();
+                let change = change(&words[2..]);
+                self.step(number(1).unwrap(), Input::Reconfigure { ticket, change });
+            }
+            "transfer" => {
+                let (ticket, to) = (self.ticket(), number(2).map(NodeId));
+                self.step(number(1).unwrap(), Input::Transfer { ticket, to });
+            }
             "begin" => self.begin(),
             "wait" => self.now = self.now + duration(words[1]),
             "tick" => self.step(number(1).unwrap(), Input::Tick),
@@ -124,16 +137,32 @@ impl Cluster {
         std::mem::take(&mut self.page)
     }
 
-    fn start(&mut self, count: u64, write_ack: WriteAck) {
+    fn start(&mut self, count: u64, write_ack: &str) {
         *self = Self::default();
         let ids: Vec<_> = (1..=count).map(NodeId).collect();
         for id in &ids {
             let mut config = PrimaryBackupConfig::new(*id, &ids);
-            (config.primary, config.write_ack) = (ids[0], write_ack);
-            let mut member = Member::new(config);
-            member.start(self.now).unwrap();
-            self.members.insert(id.get(), member);
+            config.write_ack = write_ack.parse().unwrap();
+            self.found(config);
         }
+    }
+
+    fn spare(&mut self, id: u64) {
+        let mut config = self.members[&1].config.clone();
+        (config.id, config.learners) = (NodeId(id), vec![NodeId(id)]);
+        self.found(config);
+    }
+
+    fn found(&mut self, config: PrimaryBackupConfig) {
+        let id = config.id.get();
+        let mut member = Member::new(config);
+        member.start(self.now).unwrap();
+        self.members.insert(id, member);
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
     }
 
     fn begin(&mut self) {
@@ -146,9 +175,8 @@ impl Cluster {
     }
 
     fn promote(&mut self, id: u64, round: Option<u64>, force: bool) {
-        self.tickets += 1;
         let order = Input::Promote {
-            ticket: Ticket(self.tickets),
+            ticket: self.ticket(),
             round,
             force,
         };
@@ -416,7 +444,14 @@ impl Cluster {
             Some(leader) if status.role != RoleKind::Leader => format!(" of {leader}"),
             _ => String::new(),
         };
-        format!("{role}{led} in e{}", Named(status.epoch))
+        let members = match status.configured {
+            Position::ZERO => String::new(),
+            at => {
+                let members = self.members[&id].log.as_ref().unwrap().configuration();
+                format!(", members {members} at {at}")
+            }
+        };
+        format!("{role}{led} in e{}{members}", Named(status.epoch))
     }
 
     fn show_all(&mut self) {

@@ -1,7 +1,7 @@
 //! What records amount to, worked out entry by entry: the slow, obvious counterpart of the log.
 
 use quorate_core::{Epoch, Position};
-use quorate_primary_backup::{Point, Record, Standing};
+use quorate_primary_backup::{Configured, Point, Record, Standing};
 
 use crate::member::hashes;
 
@@ -11,6 +11,8 @@ pub struct Image {
     pub base: Point,
     /// Epoch and hash of every entry behind the base.
     pub entries: Vec<(Epoch, u64)>,
+    /// The configurations among them, and the last one before, in order.
+    pub configured: Vec<Configured>,
 }
 
 impl Image {
@@ -24,20 +26,39 @@ impl Image {
                     "{record} follows nothing"
                 );
                 self.entries.truncate(self.index(prev.position.next()));
+                self.configured.retain(|one| one.at <= prev.position);
                 for run in runs {
+                    let at = self.last().position.next();
+                    if let Some(configuration) = run.batch.configured() {
+                        self.configured.push(Configured { at, configuration });
+                    }
                     let hashes = hashes(&run.batch);
                     self.entries
                         .extend(hashes.into_iter().map(|hash| (run.epoch, hash)));
                 }
             }
-            Record::Compacted { standing, base } => {
+            Record::Compacted {
+                standing,
+                base,
+                configured,
+            } => {
                 self.agree(*standing);
                 assert_eq!(self.epoch_at(base.position), Some(base.epoch), "{record}");
+                let mut known = self.configured.iter().rev();
+                let there = known.find(|one| one.at <= base.position);
+                assert_eq!(configured.as_ref(), there, "{record}");
+                let there = there.map_or(Position::ZERO, |there| there.at);
+                self.configured.retain(|one| one.at >= there);
                 self.entries.drain(..self.index(base.position.next()));
                 self.base = *base;
             }
-            Record::Installed { standing, base } => {
+            Record::Installed {
+                standing,
+                base,
+                configured,
+            } => {
                 self.agree(*standing);
+                self.configured = configured.iter().cloned().collect();
                 assert_ne!(self.epoch_at(base.position), Some(base.epoch), "{record}");
                 self.entries.clear();
                 self.base = *base;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_core::{
-    Committed, Epoch, Input, Instant, Mark, Memory, Outbox, Output, Position, ReplicatedLog,
-    RestoreError, SnapshotMeta, decode, encode,
+    Committed, Configuration, Epoch, Input, Instant, Mark, Memory, Outbox, Output, Position,
+    ReplicatedLog, RestoreError, SnapshotMeta, decode, encode,
 };
 use quorate_primary_backup::{Message, PrimaryBackup, PrimaryBackupConfig, Record};
 
@@ -22,6 +22,8 @@ pub struct State {
     pub digest: u64,
     /// The hash of every entry.
     pub entries: Vec<u64>,
+    /// The last configuration among them.
+    pub configuration: Option<Configuration>,
 }
 
 impl State {
@@ -35,6 +37,7 @@ impl State {
             self.digest = mix(self.digest ^ hash);
             self.entries.push(hash);
         }
+        self.configuration = committed.batch.configured().or(self.configuration.take());
         self.position = committed.last();
         self.epoch = committed.epoch;
     }
@@ -116,6 +119,7 @@ impl Member {
             Some((meta, state)) => (Some(*meta), state.clone()),
             None => (None, State::default()),
         };
+        let configuration = state.configuration.clone();
         self.state = state;
         self.wanted = None;
         let journal = self.journal.iter();
@@ -125,7 +129,7 @@ impl Member {
             records: &mut records,
             durable: self.synced,
             snapshot: meta,
-            configuration: None,
+            configuration,
         };
         self.log = Some(PrimaryBackup::restore(self.config.clone(), now, memory)?);
         Ok(())

@@ -72,14 +72,14 @@ impl Protocol for PrimaryBackupProtocol {
                     .collect(),
                 cuts: true,
             }],
-            Record::Compacted { standing, base } => vec![
+            Record::Compacted { standing, base, .. } => vec![
                 promise(standing),
                 Remembered::Base {
                     upto: base.position,
                     keeps: true,
                 },
             ],
-            Record::Installed { standing, base } => vec![
+            Record::Installed { standing, base, .. } => vec![
                 promise(standing),
                 Remembered::Base {
                     upto: base.position,
@@ -116,6 +116,7 @@ impl Protocol for PrimaryBackupProtocol {
                 let upto = *commit;
                 claims(&[Claim::Leads(epoch), Claim::Chosen { upto }])
             }
+            Message::Handover { .. } => claims(&[Claim::Leads(epoch)]),
             Message::Snapshot { meta, .. } => {
                 let upto = meta.position;
                 claims(&[Claim::Leads(epoch), Claim::Covers { upto }])
