@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_core::{
-    BatchBuilder, Credit, Epoch, Input, Label, Life, Output, ReplicatedLog, Report, RoleKind,
-    Ticket, WriteAck,
-};
+use quorate_core::{BatchBuilder, Credit, Input, Label, Life, Ticket, WriteAck};
 
-use crate::member::Out;
 use crate::world::{Event, Host, World};
 
 impl World {
@@ -65,7 +61,7 @@ impl World {
             .config
             .id;
         let id = self.members[member].config.id;
-        match self.rng.below(19) {
+        match self.rng.below(27) {
             0..=2 => self.crash(member),
             3 => (0..self.members.len()).for_each(|member| self.crash(member)),
             4 => self.pause(member),
@@ -105,7 +101,9 @@ impl World {
                 let force = self.rng.one_in(4);
                 self.order(member, force);
             }
-            17 => self.hosts[member].sync_ms = [1, 5, 20, 200][self.rng.below(4) as usize],
+            17..=22 => self.order_change(),
+            23 | 24 => self.order_transfer(),
+            25 => self.hosts[member].sync_ms = [1, 5, 20, 200][self.rng.below(4) as usize],
             _ => self.snapshot(member),
         }
         // Compaction is no fault; it goes on all the time.
@@ -177,71 +175,6 @@ impl World {
         self.step(member, Input::Tick);
     }
 
-    /// The operator wants this member to be primary.
-    pub(crate) fn order(&mut self, member: usize, force: bool) {
-        let Some(log) = &self.members[member].log else {
-            return;
-        };
-        let known = quorate_primary_backup::appointment(log.status().epoch);
-        // Sometimes the operator errs: the same round twice, or an old one.
-        let round = self.rng.one_in(3).then(|| known + self.rng.below(3));
-        self.order_round(member, round, force);
-    }
-
-    pub(crate) fn order_round(&mut self, member: usize, round: Option<u64>, force: bool) {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        self.orders.insert(ticket, force);
-        self.totals.orders += 1;
-        let order = Input::Promote {
-            ticket,
-            round,
-            force,
-        };
-        self.step(member, order);
-    }
-
-    /// A member has become primary, maybe by force.
-    pub(crate) fn on_rise(&mut self, member: usize, epoch: Epoch, outputs: &[Out]) {
-        let orders = &self.orders;
-        let forced = outputs.iter().any(|output| match output {
-            Output::Report(Report::Promoted { ticket, .. }) => orders.get(ticket) == Some(&true),
-            _ => false,
-        });
-        if forced {
-            self.ledger.on_force();
-        }
-        self.ledger.on_rise(&self.members[member], epoch);
-    }
-
-    pub(crate) fn on_report(&mut self, member: usize, report: Report) {
-        match report {
-            Report::Promoted {
-                ticket, missing, ..
-            } => {
-                let force = self.orders.remove(&ticket);
-                self.totals.promoted += 1;
-                self.totals.forced += u64::from(force.expect("an order is answered once"));
-                self.totals.unknown += u64::from(missing.is_none());
-            }
-            Report::Declined { .. }
-            | Report::Reconfigured { .. }
-            | Report::Transferred { .. }
-            | Report::Undecided { .. } => unreachable!("nobody asked for it, and a log rejects"),
-            Report::Lost { first, last, .. } => {
-                let state = &self.members[member].state;
-                assert!(last <= state.position, "only what was carried out");
-                assert!(first.is_none_or(|first| first <= last));
-                self.totals.losses += 1;
-                self.totals.uncounted += u64::from(first.is_none());
-            }
-            Report::Cut { first, last, .. } => {
-                assert!(first <= last);
-                self.totals.cuts += 1;
-            }
-        }
-    }
-
     /// A quorum of members whose snapshots hold what a promotion by force has lost cannot acknowledge anything: the
     /// operator has one disk acknowledge until they have been replaced.
     pub(crate) fn loosen(&mut self) {
@@ -250,25 +183,6 @@ impl World {
             self.crash(member);
         }
         self.ledger.loosen();
-    }
-
-    /// Who is to be primary now: whoever is, or has most.
-    pub(crate) fn best(&self) -> usize {
-        let sound = |index: &usize| {
-            let log = self.members[*index].log.as_ref();
-            log.is_some_and(|log| !log.is_void())
-        };
-        let rank = |index: &usize| {
-            let member = &self.members[*index];
-            let status = member.log.as_ref().unwrap().status();
-            let leads = status.role == RoleKind::Leader;
-            let last = member.written.last();
-            (leads.then_some(status.epoch), last.epoch, last.position)
-        };
-        let members = (0..self.members.len()).filter(sound);
-        members
-            .max_by_key(rank)
-            .expect("one state is that of its log")
     }
 
     pub(crate) fn pause(&mut self, member: usize) {

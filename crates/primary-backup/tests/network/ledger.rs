@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::{
-    Committed, Epoch, Output, Position, Quorum, ReplicatedLog, RoleKind, Status, WriteAck,
+    Committed, Configuration, Epoch, Kind, NodeId, Output, Position, ReplicatedLog, RoleKind,
+    Status, WriteAck,
 };
-use quorate_primary_backup::{Message, Record};
+use quorate_primary_backup::{Configured, Message, Record, Run};
 
+use crate::image::reconfigure;
 use crate::liveness::Totals;
 use crate::member::{Member, Out, State, hashes};
 
@@ -14,6 +16,8 @@ pub struct Ledger {
     level: WriteAck,
     /// A promotion was by force.
     forced: bool,
+    /// One was of a member that saw voters change, or counted for nothing.
+    rash: bool,
     /// The level was lowered, to get out of what force had done.
     loosened: bool,
     /// The primary of every epoch.
@@ -31,6 +35,8 @@ pub struct Ledger {
     /// The state after every entry.
     states: BTreeMap<(Position, Epoch), u64>,
     statuses: BTreeMap<u64, Status>,
+    /// Configurations that were cut from a log, joint ones that were committed, and those that came with a snapshot.
+    pub turns: [u64; 3],
 }
 
 impl Ledger {
@@ -38,6 +44,7 @@ impl Ledger {
         Self {
             level,
             forced: false,
+            rash: false,
             loosened: false,
             primaries: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -47,6 +54,7 @@ impl Ledger {
             chosen: BTreeMap::new(),
             states: BTreeMap::new(),
             statuses: BTreeMap::new(),
+            turns: [0; 3],
         }
     }
 
@@ -55,16 +63,23 @@ impl Ledger {
         match self.level {
             WriteAck::None | WriteAck::One => false,
             WriteAck::Quorum => !self.forced,
-            WriteAck::All => true,
+            WriteAck::All => !self.rash,
         }
     }
 
-    pub fn was_forced(&self) -> bool {
-        self.forced
+    /// Whether so much may be lost that nothing more is acknowledged as it should be.
+    pub fn is_stuck(&self) -> bool {
+        match self.level {
+            WriteAck::None | WriteAck::One => false,
+            WriteAck::Quorum => self.forced,
+            WriteAck::All => self.rash,
+        }
     }
 
-    pub fn on_force(&mut self) {
+    pub fn on_force(&mut self, member: &Member) {
+        let configuration = member.configuration();
         self.forced = true;
+        self.rash |= configuration.is_joint() || !configuration.votes(member.config.id);
     }
 
     pub fn loosen(&mut self) {
@@ -85,15 +100,16 @@ impl Ledger {
     pub fn tell(&self, totals: &mut Totals) {
         totals.acknowledged = self.writes.len() as u64;
         totals.primaries = self.primaries.len() as u64;
+        totals.turns = self.turns;
     }
 
     /// A member has become primary of `epoch`. What it lacks of what was acknowledged is what may be lost by that.
-    pub fn on_rise(&mut self, member: &Member, epoch: Epoch) {
+    pub fn on_rise(&mut self, member: &Member, epoch: Epoch, planned: bool) {
         let held = everything(member);
         let known = self.allowed.union(&held).copied().collect();
         let lacks: Vec<u64> = self.writes.difference(&known).copied().collect();
         assert!(
-            lacks.is_empty() || !self.is_strict(),
+            lacks.is_empty() || !(self.is_strict() || planned),
             "{} rises in {epoch} without all that was acknowledged",
             member.id()
         );
@@ -109,12 +125,19 @@ impl Ledger {
             0,
             "every message was one that a member may send"
         );
-        self.check_status(member, status);
+        assert_eq!(log.configuration(), &member.configuration());
+        let mut here = Here {
+            members,
+            index,
+            status,
+            committed: self.check_status(member, status),
+            configured: member.before.clone(),
+        };
         for output in outputs {
             match output {
-                Output::Persist { record, .. } => self.check_record(member, record),
+                Output::Persist { record, .. } => self.check_record(&mut here, record),
                 Output::Send { message, .. } => check_message(member, message),
-                Output::Commit(committed) => self.check_commit(members, index, status, committed),
+                Output::Commit(committed) => self.check_commit(&mut here, committed),
                 Output::ReadReady { .. }
                 | Output::Reject { .. }
                 | Output::Fetch { .. }
@@ -129,7 +152,8 @@ impl Ledger {
         check_sound(members, member, status);
     }
 
-    fn check_status(&mut self, member: &Member, status: Status) {
+    /// What was committed before.
+    fn check_status(&mut self, member: &Member, status: Status) -> Position {
         let id = member.id();
         assert!(status.compacted <= status.committed && status.committed <= status.last);
         assert!(status.durable <= status.last);
@@ -146,13 +170,25 @@ impl Ledger {
             let primary = *self.primaries.entry(status.epoch).or_insert(id);
             assert_eq!(primary, id, "two primaries in {}", status.epoch);
         }
+        let configured = member.written.configured.last();
+        let configured = configured.map_or(Position::ZERO, |one| one.at);
+        assert_eq!(status.configured, configured, "of member {id}");
+        before.map_or(status.committed, |before| before.committed)
     }
 
     /// Logs match: one member appends in an epoch, and an entry has one before it.
-    fn check_record(&mut self, member: &Member, record: &Record) {
+    fn check_record(&mut self, here: &mut Here<'_>, record: &Record) {
+        let member = &here.members[here.index];
+        let known = here.configured.len();
+        reconfigure(&mut here.configured, record);
+        if let Record::Installed { .. } = record {
+            return self.check_installed(member, record);
+        }
         let Record::Append { prev, runs } = record else {
             return;
         };
+        self.turns[0] += known.saturating_sub(here.configured.len()) as u64;
+        here.check_change(runs);
         let (mut at, mut before) = (prev.position, prev.epoch);
         for run in runs {
             for hash in hashes(&run.batch) {
@@ -166,17 +202,39 @@ impl Ledger {
         }
     }
 
-    fn check_commit(&mut self, members: &[Member], index: usize, status: Status, run: &Committed) {
+    /// An offer says who the members are as the state says that it leads to.
+    fn check_installed(&mut self, member: &Member, record: &Record) {
+        let Record::Installed {
+            base, configured, ..
+        } = record
+        else {
+            return;
+        };
+        let mut snapshots = member.snapshots.iter();
+        let found =
+            snapshots.find(|(meta, _)| (meta.position, meta.epoch) == (base.position, base.epoch));
+        let (_, state) = found.expect("what is installed is there");
+        let told = configured.as_ref().map(|one| &one.configuration);
+        assert_eq!(told, state.configuration.as_ref(), "{record}");
+        self.turns[2] += u64::from(told.is_some());
+    }
+
+    fn check_commit(&mut self, here: &mut Here<'_>, run: &Committed) {
+        let status = here.status;
         let leads = status.role == RoleKind::Leader;
+        here.committed = here.committed.max(run.last());
+        if run.batch.configured().is_some_and(|one| one.is_joint()) {
+            self.turns[1] += u64::from(leads);
+        }
         for (offset, hash) in hashes(&run.batch).into_iter().enumerate() {
             let at = run.first.plus(offset as u64);
             if leads {
                 // What was counted may be cut since, by force.
                 if self.is_strict() || self.newest() == Some(status.epoch) {
-                    self.check_level(members, index, at, hash);
+                    self.check_level(here, at, hash);
                 }
                 self.committed.insert((at, run.epoch), hash);
-                if !run.batch.is_noop() {
+                if run.batch.kind() == Kind::Commands {
                     self.acknowledge(hash, status.epoch);
                 }
             } else {
@@ -205,13 +263,13 @@ impl Ledger {
     }
 
     /// What is acknowledged is where the level says.
-    fn check_level(&self, members: &[Member], index: usize, at: Position, hash: u64) {
+    fn check_level(&self, here: &Here<'_>, at: Position, hash: u64) {
         let holds = |member: &Member| has_durable(member, at, hash);
-        let quorum = Quorum::majority(&members[0].config.voters).unwrap();
-        let by_id = |id| {
-            let mut found = members.iter();
-            found.find(|member| member.config.id == id).unwrap()
-        };
+        let own = &here.members[here.index];
+        let configuration = here.configuration();
+        let quorum = configuration.quorum().unwrap();
+        let by_id = |id| here.member(id);
+        let counts = |member: &&Member| configuration.votes(member.config.id);
         let level = if self.loosened {
             WriteAck::One
         } else {
@@ -219,11 +277,14 @@ impl Ledger {
         };
         let there = match level {
             WriteAck::None => true,
-            WriteAck::One => holds(&members[index]),
-            WriteAck::Quorum => holds(&members[index]) && quorum.reached(|id| holds(by_id(id))),
-            WriteAck::All => members.iter().all(holds),
+            WriteAck::One => holds(own),
+            WriteAck::Quorum => holds(own) && quorum.reached(|id| holds(by_id(id))),
+            WriteAck::All => holds(own) && here.members.iter().filter(counts).all(holds),
         };
-        assert!(there, "position {at} is not where {level} says");
+        assert!(
+            there,
+            "position {at} is not where {level} says, by {configuration}"
+        );
     }
 
     /// What is applied is one history: the same state behind the same entry.
@@ -243,6 +304,55 @@ impl Ledger {
             gone += 1;
         }
         gone
+    }
+}
+
+/// What is known when an output is judged: a step that commits a change may begin the next.
+struct Here<'a> {
+    members: &'a [Member],
+    index: usize,
+    status: Status,
+    committed: Position,
+    configured: Vec<Configured>,
+}
+
+impl Here<'_> {
+    fn member(&self, id: NodeId) -> &Member {
+        let mut found = self.members.iter();
+        found.find(|member| member.config.id == id).unwrap()
+    }
+
+    fn configuration(&self) -> Configuration {
+        let founding = self.members[self.index].config.founding();
+        let last = self.configured.last();
+        last.map_or(founding, |last| last.configuration.clone())
+    }
+
+    /// A primary appends a configuration only when that before it is committed, and voters change only by way of a joint
+    /// one.
+    fn check_change(&self, runs: &[Run]) {
+        let changes = runs.iter().any(|run| run.batch.configured().is_some());
+        if self.status.role != RoleKind::Leader || !changes {
+            return;
+        }
+        let founding = self.members[self.index].config.founding();
+        let mut latest = self.configured.iter().rev();
+        let next = latest.next().expect("it was just appended");
+        let before = latest.next();
+        assert!(
+            before.is_none_or(|before| before.at <= self.committed),
+            "a change before the one before it is committed"
+        );
+        let before = before.map_or(&founding, |before| &before.configuration);
+        let next = &next.configuration;
+        let kept = before.voters() == next.voters();
+        let way = match (before.is_joint(), next.is_joint()) {
+            (false, false) => kept,
+            (false, true) => before.voters() == next.outgoing(),
+            (true, false) => *next == before.settled(),
+            (true, true) => false,
+        };
+        assert!(way, "no way from {before} to {next}");
     }
 }
 

@@ -12,6 +12,7 @@ mod ledger;
 mod liveness;
 #[path = "../support/member.rs"]
 mod member;
+mod operator;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -13,6 +13,7 @@ use quorate_primary_backup::{Message, PrimaryBackupConfig};
 use crate::ledger::Ledger;
 use crate::liveness::Totals;
 use crate::member::{Member, Out, State};
+use crate::operator::Order;
 
 /// What will happen.
 pub enum Event {
@@ -78,8 +79,8 @@ pub struct World {
     /// The least position that each waiting read may be answered at.
     pub reads: BTreeMap<Ticket, Position>,
     pub tickets: u64,
-    /// Promotions under way, and whether by force.
-    pub orders: BTreeMap<Ticket, bool>,
+    /// What operators wait for.
+    pub orders: BTreeMap<Ticket, Order>,
     pub calm: bool,
     /// Clients ask for nothing more.
     pub quiet: bool,
@@ -103,7 +104,16 @@ impl World {
             let config = config.clone();
             Member::new(PrimaryBackupConfig { id: *id, ..config })
         });
-        let members: Vec<_> = members.collect();
+        let mut members: Vec<_> = members.collect();
+        // Those who may join one day.
+        for id in (count + 1..=count + rng.below(3)).map(NodeId) {
+            let (config, learners) = (config.clone(), vec![id]);
+            members.push(Member::new(PrimaryBackupConfig {
+                id,
+                learners,
+                ..config
+            }));
+        }
         let hosts = members.iter().map(|_| Host {
             sync_ms: 1 + rng.below(20),
             ..Host::default()

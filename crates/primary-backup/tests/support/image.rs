@@ -17,6 +17,15 @@ pub struct Image {
 
 impl Image {
     pub fn apply(&mut self, record: &Record) {
+        if let Record::Compacted {
+            base, configured, ..
+        } = record
+        {
+            let mut known = self.configured.iter().rev();
+            let there = known.find(|one| one.at <= base.position);
+            assert_eq!(configured.as_ref(), there, "{record}");
+        }
+        reconfigure(&mut self.configured, record);
         match record {
             Record::Epoch(standing) => self.agree(*standing),
             Record::Append { prev, runs } => {
@@ -26,39 +35,20 @@ impl Image {
                     "{record} follows nothing"
                 );
                 self.entries.truncate(self.index(prev.position.next()));
-                self.configured.retain(|one| one.at <= prev.position);
                 for run in runs {
-                    let at = self.last().position.next();
-                    if let Some(configuration) = run.batch.configured() {
-                        self.configured.push(Configured { at, configuration });
-                    }
                     let hashes = hashes(&run.batch);
                     self.entries
                         .extend(hashes.into_iter().map(|hash| (run.epoch, hash)));
                 }
             }
-            Record::Compacted {
-                standing,
-                base,
-                configured,
-            } => {
+            Record::Compacted { standing, base, .. } => {
                 self.agree(*standing);
                 assert_eq!(self.epoch_at(base.position), Some(base.epoch), "{record}");
-                let mut known = self.configured.iter().rev();
-                let there = known.find(|one| one.at <= base.position);
-                assert_eq!(configured.as_ref(), there, "{record}");
-                let there = there.map_or(Position::ZERO, |there| there.at);
-                self.configured.retain(|one| one.at >= there);
                 self.entries.drain(..self.index(base.position.next()));
                 self.base = *base;
             }
-            Record::Installed {
-                standing,
-                base,
-                configured,
-            } => {
+            Record::Installed { standing, base, .. } => {
                 self.agree(*standing);
-                self.configured = configured.iter().cloned().collect();
                 assert_ne!(self.epoch_at(base.position), Some(base.epoch), "{record}");
                 self.entries.clear();
                 self.base = *base;
@@ -104,5 +94,28 @@ impl Image {
             "epochs never go back"
         );
         self.standing = standing;
+    }
+}
+
+/// What a record does to the configurations that a log shows.
+pub fn reconfigure(configured: &mut Vec<Configured>, record: &Record) {
+    match record {
+        Record::Epoch(_) => {}
+        Record::Append { prev, runs } => {
+            configured.retain(|one| one.at <= prev.position);
+            let mut at = prev.position;
+            for run in runs {
+                if let Some(configuration) = run.batch.configured() {
+                    let at = at.next();
+                    configured.push(Configured { at, configuration });
+                }
+                at = at.plus(run.batch.len());
+            }
+        }
+        Record::Compacted { base, .. } => {
+            let known = configured.partition_point(|one| one.at <= base.position);
+            configured.drain(..known.saturating_sub(1));
+        }
+        Record::Installed { configured: at, .. } => *configured = at.iter().cloned().collect(),
     }
 }

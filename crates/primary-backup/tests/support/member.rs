@@ -8,7 +8,7 @@ use quorate_core::{
     Committed, Configuration, Epoch, Input, Instant, Mark, Memory, Outbox, Output, Position,
     ReplicatedLog, RestoreError, SnapshotMeta, decode, encode,
 };
-use quorate_primary_backup::{Message, PrimaryBackup, PrimaryBackupConfig, Record};
+use quorate_primary_backup::{Configured, Message, PrimaryBackup, PrimaryBackupConfig, Record};
 
 use crate::image::Image;
 
@@ -91,6 +91,8 @@ pub struct Member {
     pub state: State,
     /// The log wants a snapshot that includes this.
     pub wanted: Option<Position>,
+    /// The configurations that the log showed before the last step.
+    pub before: Vec<Configured>,
 }
 
 impl Member {
@@ -106,7 +108,14 @@ impl Member {
             snapshots: Vec::new(),
             state: State::default(),
             wanted: None,
+            before: Vec::new(),
         }
+    }
+
+    /// Who the members are, as all that is written says.
+    pub fn configuration(&self) -> Configuration {
+        let last = self.written.configured.last();
+        last.map_or(self.config.founding(), |last| last.configuration.clone())
     }
 
     pub fn id(&self) -> u64 {
@@ -161,6 +170,7 @@ impl Member {
     /// One step; what concerns disk and state machine is carried out, all is handed back.
     pub fn step(&mut self, now: Instant, input: Input<Message>) -> Vec<Out> {
         let log = self.log.as_mut().expect("only a running member steps");
+        self.before.clone_from(&self.written.configured);
         let mut outbox = Outbox::new();
         log.step(now, input, &mut outbox);
         let outputs: Vec<_> = outbox.drain().collect();
