@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use quorate_core::{
-    Batch, Epoch, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output, Position,
-    ReplicatedLog, SnapshotMeta, Ticket, Timestamp, WriteAck,
+    Batch, Change, Configuration, Epoch, Input, Instant, Kind, Label, Mark, Member, Memory, NodeId,
+    Outbox, Output, Position, Rejection, ReplicatedLog, SnapshotMeta, Ticket, Timestamp, WriteAck,
 };
 use quorate_primary_backup::{
-    Append, Holding, Message, Missing, Point, PrimaryBackup, PrimaryBackupConfig, Run, STARTS,
-    appoint,
+    Append, Configured, Holding, Message, Missing, Point, PrimaryBackup, PrimaryBackupConfig, Run,
+    STARTS, appoint,
 };
 
 /// Numbers where arithmetic breaks, and numbers that nearly fit.
@@ -52,19 +52,64 @@ fn point() -> impl Strategy<Value = Point> {
     })
 }
 
+/// Some of four members, with a vote or without, or on the way from some to others.
+fn configuration() -> impl Strategy<Value = Configuration> {
+    (1..16u8, 0..16u8, proptest::option::of(1..16u8)).prop_map(|(voters, learners, next)| {
+        let ids = |set: u8| (1..5u64).filter(move |id| set >> (id - 1) & 1 == 1);
+        let simple = |voters: u8| {
+            let learners = learners & !voters;
+            let voters: Vec<_> = ids(voters).map(NodeId).collect();
+            let learners: Vec<_> = ids(learners).map(NodeId).collect();
+            Configuration::founding(&voters, &learners)
+        };
+        let before = simple(voters);
+        let joint = next.and_then(|next| before.joint(&simple(next)));
+        joint.unwrap_or(before)
+    })
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let id = || (0..6u64).prop_map(NodeId);
+    let standing = (id(), any::<bool>()).prop_map(|(id, votes)| {
+        if votes {
+            Member::voter(id, "")
+        } else {
+            Member::learner(id, "")
+        }
+    });
+    let members = proptest::collection::vec(standing, 0..5);
+    prop_oneof![
+        2 => id().prop_map(|id| Change::Add(Member::learner(id, ""))),
+        2 => id().prop_map(Change::Promote),
+        1 => id().prop_map(Change::Demote),
+        2 => id().prop_map(Change::Remove),
+        1 => (id(), id()).prop_map(|(old, new)| Change::Replace { old, new }),
+        1 => (id(), any::<u8>()).prop_map(|(id, priority)| Change::Prefer(id, priority)),
+        2 => members.prop_map(Change::Set),
+    ]
+}
+
 fn run() -> impl Strategy<Value = Run> {
-    (epoch(), number(), any::<bool>()).prop_map(|(epoch, sequence, noop)| {
+    let command = number().prop_map(|sequence| {
         let label = Label {
             sequence,
             ..Label::default()
         };
-        let batch = if noop {
-            Batch::noop(Timestamp::ZERO)
-        } else {
-            Batch::one(label, Bytes::from_static(b"x"))
-        };
-        Run { epoch, batch }
-    })
+        Batch::one(label, Bytes::from_static(b"x"))
+    });
+    let batch = prop_oneof![
+        3 => command,
+        2 => Just(Batch::noop(Timestamp::ZERO)),
+        2 => configuration().prop_map(|members| Batch::configuration(&members)),
+        1 => Just(Batch::one(Label::default(), "no members".into()).of_kind(Kind::Configuration)),
+    ];
+    (epoch(), batch).prop_map(|(epoch, batch)| Run { epoch, batch })
+}
+
+fn configured() -> impl Strategy<Value = Option<Configured>> {
+    let known = (position(), configuration());
+    let known = known.prop_map(|(at, configuration)| Configured { at, configuration });
+    proptest::option::of(known)
 }
 
 fn holding() -> impl Strategy<Value = Holding> {
@@ -97,15 +142,18 @@ fn message() -> impl Strategy<Value = Message> {
             }
         }),
         (epoch(), position()).prop_map(|(epoch, commit)| Message::Commit { epoch, commit }),
-        (epoch(), point(), any::<bool>()).prop_map(|(epoch, last, lost)| {
-            let meta = snapshot(last);
-            Message::Snapshot {
-                epoch,
-                meta,
-                lost,
-                configured: None,
+        (epoch(), point(), any::<bool>(), configured()).prop_map(
+            |(epoch, last, lost, configured)| {
+                let meta = snapshot(last);
+                Message::Snapshot {
+                    epoch,
+                    meta,
+                    lost,
+                    configured,
+                }
             }
-        }),
+        ),
+        (epoch(), point()).prop_map(|(epoch, last)| Message::Handover { epoch, last }),
         (epoch(), holding()).prop_map(|(epoch, holding)| Message::Accepted { epoch, holding }),
         (epoch(), position(), point(), position(), position()).prop_map(
             |(epoch, prev, hint, base, floor)| {
@@ -153,6 +201,8 @@ enum Event {
     Propose,
     Read,
     Promote(Option<u64>, bool),
+    Change(Change),
+    Transfer(Option<u64>),
     Compact(u64),
     Fetched,
 }
@@ -168,6 +218,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Propose),
         1 => Just(Event::Read),
         1 => (round, any::<bool>()).prop_map(|(round, force)| Event::Promote(round, force)),
+        1 => change().prop_map(Event::Change),
+        1 => proptest::option::of(0..6u64).prop_map(Event::Transfer),
         1 => (0..8u64).prop_map(Event::Compact),
         1 => Just(Event::Fetched),
     ]
@@ -222,6 +274,11 @@ impl Victim {
                 ticket,
                 round,
                 force,
+            },
+            Event::Change(change) => Input::Reconfigure { ticket, change },
+            Event::Transfer(to) => Input::Transfer {
+                ticket,
+                to: to.map(NodeId),
             },
             Event::Compact(back) => {
                 let upto = Position(self.state.position.get().saturating_sub(back));
@@ -285,6 +342,8 @@ proptest! {
             let status = victim.log.status();
             prop_assert!(status.compacted <= status.committed && status.committed <= status.last);
             prop_assert!(status.epoch >= epoch, "epochs never go back");
+            prop_assert!(status.configured <= status.last);
+            prop_assert!(victim.log.configuration().is_sane());
             epoch = status.epoch;
         }
     }
@@ -331,6 +390,69 @@ fn nobody_is_primary_in_the_name_of_another() {
     victim.suffer(Event::Message(2, heartbeat));
     victim.suffer(Event::Sync);
     assert_eq!(victim.log.status().leader, Some(NodeId(2)));
+}
+
+/// Whoever follows a stranger follows the log that says who the members are; what is none is refused.
+#[test]
+fn a_configuration_that_nobody_can_have_written_is_not_taken() {
+    let mut victim = Victim::new(WriteAck::Quorum);
+    let epoch = appoint(2, NodeId(4)).unwrap();
+    let three = Configuration::founding(&[2, 3, 4].map(NodeId), &[]);
+    let append = |batch: Batch| {
+        let runs = [Run { epoch, batch }].into_iter().collect();
+        Message::Append(Append {
+            epoch,
+            prev: Point::START,
+            commit: Position::ZERO,
+            runs,
+        })
+    };
+    let kind = Kind::Configuration;
+    let nonsense = Batch::one(Label::default(), "members".into()).of_kind(kind);
+    let mut twice = quorate_core::BatchBuilder::new();
+    twice.push(b"");
+    twice.push(&Batch::configuration(&three).body());
+    let twice = twice.finish(Label::default()).unwrap().of_kind(kind);
+    for (known, batch) in [nonsense, twice].into_iter().enumerate() {
+        victim.suffer(Event::Message(4, append(batch)));
+        assert_eq!(victim.log.anomalies(), known as u64 + 1);
+    }
+    let at = Position(1);
+    let offer = |at, configuration| Message::Snapshot {
+        epoch,
+        meta: snapshot(Point {
+            position: Position(5),
+            epoch,
+        }),
+        lost: false,
+        configured: Some(Configured { at, configuration }),
+    };
+    victim.suffer(Event::Message(4, offer(Position(6), three.clone())));
+    victim.suffer(Event::Message(4, offer(at, Configuration::default())));
+    assert_eq!(victim.log.anomalies(), 4);
+    assert_eq!(victim.log.status().last, Position::ZERO);
+    victim.suffer(Event::Message(4, append(Batch::configuration(&three))));
+    victim.suffer(Event::Sync);
+    assert_eq!(victim.log.anomalies(), 4);
+    assert_eq!(victim.log.configuration(), &three);
+    assert_eq!(victim.log.status().leader, Some(NodeId(4)));
+}
+
+/// Members change by an order to the primary, not by what clients propose.
+#[test]
+fn a_configuration_is_not_proposed_like_a_command() {
+    let mut victim = Victim::new(WriteAck::One);
+    victim.suffer(Event::Wait(0));
+    victim.suffer(Event::Sync);
+    let alone = Configuration::founding(&[NodeId(1)], &[]);
+    let (ticket, batch) = (Ticket(1), Batch::configuration(&alone));
+    let mut outbox = Outbox::new();
+    let proposal = Input::Propose { ticket, batch };
+    victim.log.step(victim.now, proposal, &mut outbox);
+    let outputs: Vec<_> = outbox.drain().collect();
+    let why = Rejection::Unsupported;
+    assert!(matches!(outputs[..], [Output::Reject { why: w, .. }] if w == why));
+    assert_eq!(victim.log.status().configured, Position::ZERO);
 }
 
 /// Who says to have had a trillion entries more than the primary does not make it fill its log.

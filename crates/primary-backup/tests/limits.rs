@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use quorate_core::{
-    Batch, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output, Position, Rejection,
-    ReplicatedLog, RoleKind, SnapshotMeta, Ticket, WriteAck,
+    Batch, Change, ChangeError, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output,
+    Position, Rejection, ReplicatedLog, RoleKind, SnapshotMeta, Ticket, WriteAck,
 };
 use quorate_primary_backup::{
     Append, Holding, Message, Point, PrimaryBackup, PrimaryBackupConfig, Record, Run, appoint,
@@ -227,6 +227,37 @@ fn a_backup_answers_for_its_primary_only_when_it_has_checked_its_log() {
         runs: [].into_iter().collect(),
     }));
     assert!(backup.log.is_sound(), "the logs agree");
+}
+
+/// A change of members is what may unblock a full log: it is taken beyond every budget. There is one at a time.
+#[test]
+fn a_change_of_members_is_taken_by_a_log_that_is_full() {
+    let mut primary = Primary::new(WriteAck::Quorum, |config| {
+        config.uncommitted_bytes_max = 1024;
+    });
+    primary.confirm(1);
+    while primary.propose(100).is_none() {}
+    let ticket = Ticket(2);
+    let change = Change::Remove(NodeId(2));
+    let order = Input::Reconfigure { ticket, change };
+    assert_eq!(rejection(&primary.step(order.clone())), None);
+    assert!(primary.log.configuration().is_joint());
+    let refused = Some(Rejection::Change(ChangeError::UnderWay));
+    assert_eq!(rejection(&primary.step(order)), refused);
+}
+
+/// Where the others are, and when they were heard; nothing of those who do not lead.
+#[test]
+fn a_primary_knows_where_its_backups_are() {
+    let mut primary = Primary::new(WriteAck::One, |_| {});
+    primary.send(10);
+    primary.confirm(2);
+    let peers = primary.log.peers();
+    let known: Vec<_> = peers.iter().map(|peer| (peer.id, peer.matched)).collect();
+    assert_eq!(known, [(NodeId(2), Position(2))]);
+    let epoch = appoint(2, NodeId(2)).unwrap();
+    primary.hear(Message::Fence { epoch });
+    assert!(primary.log.peers().is_empty());
 }
 
 /// What is committed by less than a quorum may be lost: it is handed to no learner as chosen.

@@ -3,11 +3,11 @@
 
 use bytes::Bytes;
 use quorate_core::{
-    Batch, Epoch, Instant, Label, Mark, Memory, NodeId, Position, ReplicatedLog, RestoreError,
-    SnapshotMeta,
+    Batch, Configuration, Epoch, Instant, Kind, Label, Mark, Memory, NodeId, Position,
+    ReplicatedLog, RestoreError, RoleKind, SnapshotMeta,
 };
 use quorate_primary_backup::{
-    Point, PrimaryBackup, PrimaryBackupConfig, Record, Run, Standing, appoint,
+    Configured, Point, PrimaryBackup, PrimaryBackupConfig, Record, Run, Standing, appoint,
 };
 
 fn epoch(round: u64) -> Epoch {
@@ -33,7 +33,14 @@ fn agreed(round: u64) -> Record {
 
 /// One entry of `round` behind `prev`.
 fn append(prev: Point, round: u64) -> Record {
-    let batch = Batch::one(Label::default(), Bytes::from_static(b"x"));
+    entry(
+        prev,
+        round,
+        Batch::one(Label::default(), Bytes::from_static(b"x")),
+    )
+}
+
+fn entry(prev: Point, round: u64, batch: Batch) -> Record {
     let epoch = epoch(round);
     let runs = [Run { epoch, batch }].into_iter().collect();
     Record::Append { prev, runs }
@@ -56,17 +63,37 @@ fn snapshot(position: u64, round: u64) -> SnapshotMeta {
     }
 }
 
+/// Two of these vote; the others follow.
+fn members(learners: u64) -> Configuration {
+    let learners: Vec<_> = (3..3 + learners).map(NodeId).collect();
+    Configuration::founding(&[1, 2].map(NodeId), &learners)
+}
+
+/// The entry of `round` behind `prev` says who the members are.
+fn configure(prev: Point, round: u64, learners: u64) -> Record {
+    entry(prev, round, Batch::configuration(&members(learners)))
+}
+
 fn restore(
     first: u64,
     records: &[Record],
     snapshot: Option<SnapshotMeta>,
 ) -> Result<PrimaryBackup, RestoreError> {
+    restore_with(first, records, snapshot.map(|snapshot| (snapshot, None)))
+}
+
+fn restore_with(
+    first: u64,
+    records: &[Record],
+    state: Option<(SnapshotMeta, Option<Configuration>)>,
+) -> Result<PrimaryBackup, RestoreError> {
+    let (snapshot, configuration) = state.unzip();
     let marks = (first..).map(Mark);
     let memory = Memory {
         records: &mut marks.zip(records.iter().cloned()),
         durable: Mark(first + records.len() as u64 - 1),
         snapshot,
-        configuration: None,
+        configuration: configuration.flatten(),
     };
     PrimaryBackup::restore(config(), Instant::ZERO, memory)
 }
@@ -125,7 +152,16 @@ fn records_that_contradict_one_another_are_refused() {
         appointed: true,
         ..standing(1)
     });
-    let cases: [(&[Record], &str); 7] = [
+    let nobody = Batch::one(Label::default(), "nobody".into()).of_kind(Kind::Configuration);
+    let later = Record::Installed {
+        standing: standing(1),
+        base: point(4, 1),
+        configured: Some(Configured {
+            at: Position(5),
+            configuration: members(0),
+        }),
+    };
+    let cases: [(&[Record], &str); 9] = [
         (&[agreed(2), agreed(1)], "the epoch goes back"),
         (&[foreign.clone(), agreed(1)], "taken back"),
         (&[foreign], "of another member"),
@@ -136,6 +172,11 @@ fn records_that_contradict_one_another_are_refused() {
             "out of order",
         ),
         (&[agreed(1), compacted(1, point(4, 1))], "never there"),
+        (
+            &[agreed(1), entry(Point::START, 1, nobody)],
+            "no log can have",
+        ),
+        (&[agreed(1), later], "no log can have"),
     ];
     for (records, why) in cases {
         assert!(refusal(1, records).contains(why), "{why}");
@@ -197,6 +238,92 @@ fn a_snapshot_that_the_log_has_left_behind_makes_the_state_void() {
         "memory was ahead of the journal"
     );
     assert_eq!(start(2, 3), (false, 2, 2), "a later primary's");
+}
+
+fn known(log: &PrimaryBackup) -> (u64, usize) {
+    let members = log.configuration().members().len();
+    (log.status().configured.get(), members)
+}
+
+/// The last configuration in the log is in force, whatever a snapshot of an earlier place says, and with a cut the one
+/// before comes back.
+#[test]
+fn the_last_configuration_in_the_log_is_in_force_again() {
+    let written = [
+        agreed(2),
+        configure(Point::START, 1, 1),
+        append(point(1, 1), 1),
+        configure(point(2, 1), 1, 2),
+    ];
+    assert_eq!(known(&restore(1, &[], None).unwrap()), (0, 3), "the config");
+    assert_eq!(known(&restore(1, &written, None).unwrap()), (3, 4));
+    let early = Some((snapshot(2, 1), Some(members(1))));
+    assert_eq!(known(&restore_with(1, &written, early).unwrap()), (3, 4));
+    let cut = [&written[..], &[append(point(2, 1), 2)]].concat();
+    assert_eq!(known(&restore(1, &cut, None).unwrap()), (1, 3));
+    let cut = [&written[..], &[append(Point::START, 2)]].concat();
+    assert_eq!(known(&restore(1, &cut, None).unwrap()), (0, 3));
+}
+
+/// Where the log has forgotten the entry, its record says what it said; also for a cut back to there.
+#[test]
+fn what_a_log_has_forgotten_its_records_say() {
+    let forgotten = |learners| Record::Compacted {
+        standing: standing(2),
+        base: point(2, 1),
+        configured: Some(Configured {
+            at: Position(1),
+            configuration: members(learners),
+        }),
+    };
+    let records = [
+        append(point(1, 1), 1),
+        configure(point(2, 1), 1, 2),
+        forgotten(1),
+    ];
+    let state = |position, round, learners| {
+        let meta = snapshot(position, round);
+        Some((meta, Some(members(learners))))
+    };
+    let log = restore_with(5, &records, state(3, 1, 2)).unwrap();
+    assert_eq!(known(&log), (3, 4));
+    let cut = [&records[..], &[append(point(2, 1), 2)]].concat();
+    let log = restore_with(5, &cut, state(2, 1, 1)).unwrap();
+    assert_eq!(known(&log), (1, 3));
+    // A state that the log was cut below says what is lost.
+    let log = restore_with(5, &cut, state(3, 1, 2)).unwrap();
+    assert!(log.is_void());
+    assert_eq!(known(&log), (1, 3));
+}
+
+/// A snapshot that is newer than the log says who the members are; that it says nothing means that the config still counts.
+#[test]
+fn a_snapshot_ahead_of_the_log_says_who_the_members_are() {
+    let records = [agreed(2), configure(Point::START, 1, 1)];
+    let ahead = |configuration| Some((snapshot(9, 2), configuration));
+    let log = restore_with(1, &records, ahead(Some(members(2)))).unwrap();
+    assert_eq!(known(&log), (9, 4));
+    let log = restore_with(1, &records, ahead(None)).unwrap();
+    assert_eq!(known(&log), (0, 3));
+}
+
+/// Who joins later is started with the present voters and itself as a learner, and goes by that until its log says
+/// otherwise.
+#[test]
+fn a_member_without_a_vote_is_a_learner_and_never_begins_by_itself() {
+    let mut config = config();
+    (config.id, config.learners) = (NodeId(4), vec![NodeId(4)]);
+    let memory = Memory {
+        records: &mut std::iter::empty(),
+        durable: Mark::ZERO,
+        snapshot: None,
+        configuration: None,
+    };
+    let log = PrimaryBackup::restore(config, Instant::ZERO, memory).unwrap();
+    assert_eq!(log.status().role, RoleKind::Learner);
+    assert_eq!(log.deadline(), None);
+    assert_eq!(log.configuration().to_string(), "1 2 3 +4");
+    assert!(log.peers().is_empty());
 }
 
 #[test]

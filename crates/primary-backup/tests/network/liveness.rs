@@ -132,7 +132,6 @@ impl World {
         assert!(self.leads(self.best()), "one promotion makes a primary");
         // Whoever is left out by a change hands over once that is committed: behind all that waits for tiny windows.
         self.run_until(self.now + Duration::from_mins(2), Self::is_settled);
-        let leader = self.best();
         assert!(self.is_settled(), "changes are completed by whom they keep");
         let target = self.ledger.writes();
         let catch_up = self.now + Duration::from_secs(30);

@@ -131,7 +131,7 @@ impl World {
             _ => None,
         });
         let forced = kind == Some(Kind::Promote { force: true });
-        let started = epoch.round % STARTS > 0 || epoch.round == STARTS;
+        let started = !epoch.round.is_multiple_of(STARTS) || epoch.round == STARTS;
         if forced {
             self.ledger.on_force(&self.members[member]);
         } else {
@@ -149,12 +149,12 @@ impl World {
     fn check_agreement(&self, member: usize, epoch: Epoch) {
         let rising = &self.members[member];
         let configuration = rising.configuration();
-        let agrees = |id| {
+        let has_agreed = |id| {
             let mut members = self.members.iter();
             let found = members.find(|member| member.config.id == id).unwrap();
             found.durable.standing.epoch >= epoch
         };
-        let agreed = configuration.quorum().unwrap().reached(agrees);
+        let agreed = configuration.quorum().unwrap().reached(has_agreed);
         let alone = !configuration.is_joint() && configuration.votes(rising.config.id);
         let enough = match rising.config.write_ack {
             WriteAck::None | WriteAck::One => true,
