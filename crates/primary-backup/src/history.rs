@@ -14,7 +14,7 @@ use crate::Point;
 /// A configuration and the entry that says it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configured {
-    /// Where that entry stands. Of a member that found its snapshot, but not the offer that led to it: where that ends.
+    /// Where that entry stands.
     pub at: Position,
     /// Who the members are from there on.
     pub configuration: Configuration,

@@ -57,7 +57,7 @@ pub(crate) fn restore(
 fn join(
     log: &mut Log,
     history: &mut History,
-    (snapshot, configuration): (Option<SnapshotMeta>, Option<Configuration>),
+    (snapshot, configured): (Option<SnapshotMeta>, Option<(Position, Configuration)>),
 ) -> Result<State, RestoreError> {
     let point = snapshot.map_or(Point::START, Point::from);
     if point.position < log.base().position {
@@ -72,8 +72,7 @@ fn join(
         state.newest = snapshot;
     } else if point.is_ahead_of(log.last()) {
         *log = Log::new(point);
-        let at = point.position;
-        history.install(configuration.map(|configuration| Configured { at, configuration }));
+        history.install(configured.map(|(at, configuration)| Configured { at, configuration }));
         (state.newest, state.unwritten) = (snapshot, true);
     } else {
         state.void = Some(point.position);

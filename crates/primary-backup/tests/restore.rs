@@ -85,7 +85,7 @@ fn restore(
 fn restore_with(
     first: u64,
     records: &[Record],
-    state: Option<(SnapshotMeta, Option<Configuration>)>,
+    state: Option<(SnapshotMeta, Option<(Position, Configuration)>)>,
 ) -> Result<PrimaryBackup, RestoreError> {
     let (snapshot, configuration) = state.unzip();
     let marks = (first..).map(Mark);
@@ -257,7 +257,7 @@ fn the_last_configuration_in_the_log_is_in_force_again() {
     ];
     assert_eq!(known(&restore(1, &[], None).unwrap()), (0, 3), "the config");
     assert_eq!(known(&restore(1, &written, None).unwrap()), (3, 4));
-    let early = Some((snapshot(2, 1), Some(members(1))));
+    let early = Some((snapshot(2, 1), Some((Position(1), members(1)))));
     assert_eq!(known(&restore_with(1, &written, early).unwrap()), (3, 4));
     let cut = [&written[..], &[append(point(2, 1), 2)]].concat();
     assert_eq!(known(&restore(1, &cut, None).unwrap()), (1, 3));
@@ -283,7 +283,8 @@ fn what_a_log_has_forgotten_its_records_say() {
     ];
     let state = |position, round, learners| {
         let meta = snapshot(position, round);
-        Some((meta, Some(members(learners))))
+        let at = if learners == 1 { 1 } else { 3 };
+        Some((meta, Some((Position(at), members(learners)))))
     };
     let log = restore_with(5, &records, state(3, 1, 2)).unwrap();
     assert_eq!(known(&log), (3, 4));
@@ -300,9 +301,10 @@ fn what_a_log_has_forgotten_its_records_say() {
 #[test]
 fn a_snapshot_ahead_of_the_log_says_who_the_members_are() {
     let records = [agreed(2), configure(Point::START, 1, 1)];
-    let ahead = |configuration| Some((snapshot(9, 2), configuration));
-    let log = restore_with(1, &records, ahead(Some(members(2)))).unwrap();
-    assert_eq!(known(&log), (9, 4));
+    let ahead = |configured| Some((snapshot(9, 2), configured));
+    let told = Some((Position(7), members(2)));
+    let log = restore_with(1, &records, ahead(told)).unwrap();
+    assert_eq!(known(&log), (7, 4));
     let log = restore_with(1, &records, ahead(None)).unwrap();
     assert_eq!(known(&log), (0, 3));
 }

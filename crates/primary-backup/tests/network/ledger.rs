@@ -214,9 +214,8 @@ impl Ledger {
         let found =
             snapshots.find(|(meta, _)| (meta.position, meta.epoch) == (base.position, base.epoch));
         let (_, state) = found.expect("what is installed is there");
-        let told = configured.as_ref().map(|one| &one.configuration);
-        assert_eq!(told, state.configuration.as_ref(), "{record}");
-        self.turns[2] += u64::from(told.is_some());
+        assert_eq!(configured, &state.configured, "{record}");
+        self.turns[2] += u64::from(configured.is_some());
     }
 
     fn check_commit(&mut self, here: &mut Here<'_>, run: &Committed) {

@@ -22,8 +22,8 @@ pub struct State {
     pub digest: u64,
     /// The hash of every entry.
     pub entries: Vec<u64>,
-    /// The last configuration among them.
-    pub configuration: Option<Configuration>,
+    /// The last configuration among them, and where it stands.
+    pub configured: Option<Configured>,
 }
 
 impl State {
@@ -37,7 +37,10 @@ impl State {
             self.digest = mix(self.digest ^ hash);
             self.entries.push(hash);
         }
-        self.configuration = committed.batch.configured().or(self.configuration.take());
+        if let Some(configuration) = committed.batch.configured() {
+            let at = committed.first;
+            self.configured = Some(Configured { at, configuration });
+        }
         self.position = committed.last();
         self.epoch = committed.epoch;
     }
@@ -128,7 +131,7 @@ impl Member {
             Some((meta, state)) => (Some(*meta), state.clone()),
             None => (None, State::default()),
         };
-        let configuration = state.configuration.clone();
+        let configured = state.configured.clone();
         self.state = state;
         self.wanted = None;
         let journal = self.journal.iter();
@@ -138,7 +141,7 @@ impl Member {
             records: &mut records,
             durable: self.synced,
             snapshot: meta,
-            configuration,
+            configuration: configured.map(|one| (one.at, one.configuration)),
         };
         self.log = Some(PrimaryBackup::restore(self.config.clone(), now, memory)?);
         Ok(())
