@@ -132,7 +132,8 @@ impl Raft {
         };
         let last = self.log.last();
         let target = leader.peer(transfer.to);
-        if target.is_none_or(|target| target.matched < last.position) {
+        let ready = target.is_some_and(|target| target.matched >= last.position);
+        if !ready || now >= transfer.until {
             return;
         }
         transfer.told = true;

@@ -5,7 +5,7 @@
 //! wait 100ms                  time passes          tick N                 member N looks at the clock
 //! timeout N                   time passes until member N's deadline, and N looks at the clock
 //! deliver [FROM [TO]]         what is under way arrives, once             drop [FROM [TO]]   is lost
-//! repeat FROM TO [append]     what (or which append) last went from FROM to TO arrives once more
+//! repeat FROM TO [KIND]       what last went from FROM to TO arrives once more: any, or append, vote, timeout
 //! reverse                     what is under way overtakes itself
 //! sync [N [MARK]]             what was written (up to MARK) is on disk, and the member is told
 //! hold N                      member N's disk is slow: only a sync that names N reaches it
@@ -52,8 +52,8 @@ pub struct Cluster {
     pub now: Instant,
     pub members: BTreeMap<u64, Member>,
     post: Vec<Letter>,
-    /// The last message and the last append of every link.
-    last: BTreeMap<(u64, u64, bool), Message>,
+    /// The last message of every link, and the last of some kinds.
+    last: BTreeMap<(u64, u64, &'static str), Message>,
     /// Members whose disks are slow.
     pub held: BTreeSet<u64>,
     cuts: BTreeSet<(u64, u64)>,
@@ -87,8 +87,9 @@ impl Cluster {
             "deliver" => drop(self.deliver(number(1), number(2))),
             "drop" => self.lose(number(1), number(2)),
             "repeat" => {
-                let append = words.get(3) == Some(&"append");
-                self.repeat((number(1).unwrap(), number(2).unwrap(), append));
+                let kind = words.get(3).copied().unwrap_or("");
+                let (from, to) = (number(1).unwrap(), number(2).unwrap());
+                self.repeat(from, to, kind);
             }
             "reverse" => self.post.reverse(),
             "sync" => match number(2) {
@@ -175,7 +176,8 @@ impl Cluster {
 
     fn receive(&mut self, letter: Letter) {
         let Letter { from, to, message } = letter;
-        if self.members[&to].raft.is_none() {
+        let target = self.members.get(&to);
+        if target.is_none_or(|target| target.raft.is_none()) {
             return;
         }
         if !(self.quiet && is_heartbeat(&message)) {
@@ -199,8 +201,8 @@ impl Cluster {
         }
     }
 
-    fn repeat(&mut self, (from, to, append): (u64, u64, bool)) {
-        let message = self.last[&(from, to, append)].clone();
+    fn repeat(&mut self, from: u64, to: u64, kind: &str) {
+        let message = self.last[&(from, to, kind)].clone();
         self.receive(Letter { from, to, message });
     }
 
@@ -336,10 +338,9 @@ impl Cluster {
         if !(self.quiet && is_heartbeat(&message)) {
             writeln!(self.page, "    {sign} {to}: {message}").unwrap();
         }
-        if matches!(message, Message::Append(_)) {
-            self.last.insert((from, to, true), message.clone());
+        for kind in ["", kind(&message)] {
+            self.last.insert((from, to, kind), message.clone());
         }
-        self.last.insert((from, to, false), message.clone());
         if !lost {
             self.post.push(Letter { from, to, message });
         }
@@ -348,6 +349,16 @@ impl Cluster {
 
 fn duration(text: &str) -> Duration {
     Duration::from_millis(text.strip_suffix("ms").unwrap().parse().unwrap())
+}
+
+/// What of a kind can be repeated.
+fn kind(message: &Message) -> &'static str {
+    match message {
+        Message::Append(_) => "append",
+        Message::TimeoutNow { .. } => "timeout",
+        Message::RequestVote { .. } => "vote",
+        _ => "",
+    }
 }
 
 fn is_heartbeat(message: &Message) -> bool {

@@ -48,7 +48,11 @@ impl Cluster {
                 Some(status) => {
                     let (committed, durable) = (status.committed, status.durable);
                     let summary = self.summary(id);
-                    format!("{id} {summary}, committed {committed}, durable {durable}")
+                    let members = match self.members_of(id) {
+                        members if members.is_empty() => members,
+                        members => format!(", {members}"),
+                    };
+                    format!("{id} {summary}, committed {committed}, durable {durable}{members}")
                 }
             };
             writeln!(self.page, "{line}: {terms}").unwrap();
