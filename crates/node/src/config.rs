@@ -178,10 +178,15 @@ impl NodeConfig {
                 "must hold the greatest command, a piece of a snapshot, and 4 KiB around them",
             );
         }
-        if replica.chunk_bytes == 0 || replica.snapshot_every_bytes == 0 {
+        let snapshots = [
+            u64::from(replica.chunk_bytes),
+            replica.snapshot_every_bytes,
+            replica.snapshot_receivers_max as u64,
+        ];
+        if snapshots.contains(&0) {
             return refuse(
                 "replica",
-                "chunk_bytes and snapshot_every_bytes must not be zero",
+                "chunk_bytes, snapshot_every_bytes and snapshot_receivers_max must not be zero",
             );
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What goes on between members beside the log: commands and reads for the leader, pieces of snapshots.
 
 use super::event::{Clock, Effect, Effects};
+use super::serving::Asked;
 use super::snapshots::{Fetch, Piece, Question};
 use super::{Parcel, Replica};
 use crate::{
@@ -34,13 +35,14 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 offset,
                 length,
             } => {
-                let length = length.min(self.config.chunk_bytes);
-                out.push(Effect::ReadChunk {
+                let asked = Asked {
                     to: from,
                     snapshot,
                     offset,
-                    length,
-                });
+                    length: length.min(self.config.chunk_bytes),
+                };
+                self.serving.ask(now, asked);
+                self.serve(now, out);
             }
             Parcel::Chunk {
                 snapshot,
@@ -49,6 +51,24 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             } => {
                 self.on_chunk(now, snapshot, offset, data, out);
             }
+        }
+    }
+
+    /// Reads what may leave of this member's snapshots.
+    pub(super) fn serve(&mut self, now: Instant, out: &mut Effects<L, S>) {
+        while let Some(asked) = self.serving.next(now) {
+            let Asked {
+                to,
+                snapshot,
+                offset,
+                length,
+            } = asked;
+            out.push(Effect::ReadChunk {
+                to,
+                snapshot,
+                offset,
+                length,
+            });
         }
     }
 

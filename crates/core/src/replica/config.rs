@@ -32,6 +32,10 @@ pub struct ReplicaConfig {
     pub snapshot_every_bytes: u64,
     /// Bytes of one piece of a snapshot on the wire.
     pub chunk_bytes: u32,
+    /// Members to which this one sends snapshots at once; others ask again, or elsewhere.
+    pub snapshot_receivers_max: usize,
+    /// Bytes of snapshots sent in a second, to all members together; zero: as many as they ask for.
+    pub snapshot_bytes_per_second: u64,
 }
 
 impl ReplicaConfig {
@@ -50,6 +54,8 @@ impl ReplicaConfig {
             backlog_bytes_max: 64 << 20,
             snapshot_every_bytes: 64 << 20,
             chunk_bytes: 256 << 10,
+            snapshot_receivers_max: 4,
+            snapshot_bytes_per_second: 0,
         }
     }
 }

@@ -27,6 +27,7 @@ mod orders;
 mod origins;
 mod parcel;
 mod reads;
+mod serving;
 mod sessions;
 mod snapshots;
 mod writes;
@@ -48,6 +49,7 @@ use self::orders::{Order, Orders};
 use self::origins::mix;
 pub use self::parcel::Parcel;
 use self::reads::Reads;
+use self::serving::Serving;
 use self::snapshots::{Fetch, Snapshots};
 use self::writes::{Writes, earlier};
 use crate::{
@@ -65,6 +67,7 @@ pub struct Replica<L: ReplicatedLog, S: StateMachine> {
     writes: Writes,
     reads: Reads,
     snapshots: Snapshots,
+    serving: Serving,
     leading: Leading,
     outbox: Outbox<L>,
 }
@@ -115,6 +118,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             writes: Writes::new(&config),
             reads: Reads::new(&config),
             snapshots: Snapshots::new(&config, snapshot),
+            serving: Serving::new(&config),
             config,
             log,
             state,
@@ -179,6 +183,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         self.ask(clock.now, out);
         self.advance_time(clock, out);
         self.fetch_on(clock.now, out);
+        self.serve(clock.now, out);
     }
 
     /// Takes one event.
@@ -246,7 +251,10 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         let fetch = self.snapshots.fetch.as_ref().and_then(Fetch::deadline);
         earlier(
             earlier(requests, self.log.deadline()),
-            earlier(fetch, self.leading.advance),
+            earlier(
+                earlier(fetch, self.serving.deadline()),
+                self.leading.advance,
+            ),
         )
     }
 

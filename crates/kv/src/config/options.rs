@@ -82,6 +82,12 @@ pub struct Options {
     /// Commands applied between two snapshots; the journal keeps what two span [default: 67108864]
     #[arg(long, env = "QUORATE_SNAPSHOT_EVERY_BYTES", value_name = "BYTES")]
     pub snapshot_every_bytes: Option<u64>,
+    /// Members to which this one sends snapshots at once [default: 4]
+    #[arg(long, env = "QUORATE_SNAPSHOT_RECEIVERS", value_name = "N")]
+    pub snapshot_receivers: Option<u64>,
+    /// Bytes of snapshots that this member sends in a second, to all others together; 0 is no limit [default: 0]
+    #[arg(long, env = "QUORATE_SNAPSHOT_BYTES_PER_SECOND", value_name = "BYTES")]
+    pub snapshot_bytes_per_second: Option<u64>,
     /// The largest value [default: 1048576]
     #[arg(long, env = "QUORATE_MAX_VALUE_BYTES", value_name = "BYTES")]
     pub max_value_bytes: Option<u64>,
@@ -159,6 +165,10 @@ impl Options {
             request_timeout_ms: self.request_timeout_ms.or(other.request_timeout_ms),
             segment_bytes: self.segment_bytes.or(other.segment_bytes),
             snapshot_every_bytes: self.snapshot_every_bytes.or(other.snapshot_every_bytes),
+            snapshot_receivers: self.snapshot_receivers.or(other.snapshot_receivers),
+            snapshot_bytes_per_second: self
+                .snapshot_bytes_per_second
+                .or(other.snapshot_bytes_per_second),
             max_value_bytes: self.max_value_bytes.or(other.max_value_bytes),
             max_request_bytes: self.max_request_bytes.or(other.max_request_bytes),
             max_connections: self.max_connections.or(other.max_connections),
@@ -213,7 +223,7 @@ mod tests {
             }
             count += 1;
         }
-        assert_eq!(count, 25);
+        assert_eq!(count, 27);
     }
 
     #[test]

@@ -177,6 +177,11 @@ fn node(
         within("snapshot-every-bytes", bytes, 64 << 10, 1 << 40)?;
         replica.snapshot_every_bytes = bytes;
     }
+    if let Some(count) = options.snapshot_receivers {
+        within("snapshot-receivers", count, 1, 1000)?;
+        replica.snapshot_receivers_max = count as usize;
+    }
+    replica.snapshot_bytes_per_second = options.snapshot_bytes_per_second.unwrap_or(0);
     if let Some(millis) = options.request_timeout_ms {
         within("request-timeout-ms", millis, 10, 600_000)?;
         replica.request_timeout = Duration::from_millis(millis);

@@ -1,0 +1,166 @@
+//! Pieces of snapshots for other members: to how many at once, and how fast.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::time::Duration;
+
+use super::ReplicaConfig;
+use crate::{Instant, NodeId, SnapshotMeta};
+
+/// A member that has not asked for so long is not being served any more.
+const IDLE: Duration = Duration::from_secs(5);
+/// Pieces that wait for their turn; what goes beyond is asked for again.
+const WAITING_MAX: usize = 256;
+
+/// What is being sent of this member's snapshots.
+#[derive(Debug)]
+pub(super) struct Serving {
+    receivers_max: usize,
+    /// Bytes a second; zero: as many as are asked for.
+    rate: u64,
+    /// What may leave, in bytes; below zero after a piece that was larger. Up to a tenth of a second's worth is saved.
+    purse: i64,
+    /// When the purse was filled last.
+    filled: Instant,
+    /// Who is being served, and when each of them asked last.
+    receivers: BTreeMap<NodeId, Instant>,
+    waiting: VecDeque<Asked>,
+}
+
+/// A piece that a member has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) to: NodeId,
+    pub(super) snapshot: SnapshotMeta,
+    pub(super) offset: u64,
+    pub(super) length: u32,
+}
+
+impl Serving {
+    pub(super) const fn new(config: &ReplicaConfig) -> Self {
+        Self {
+            receivers_max: config.snapshot_receivers_max,
+            rate: config.snapshot_bytes_per_second,
+            purse: 0,
+            filled: Instant::ZERO,
+            receivers: BTreeMap::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Takes note of a question. One too many is passed over: whoever asked turns to another member, or asks again.
+    pub(super) fn ask(&mut self, now: Instant, asked: Asked) {
+        self.receivers.retain(|_, last| *last + IDLE > now);
+        let known = self.receivers.contains_key(&asked.to);
+        let crowded = !known && self.receivers.len() >= self.receivers_max;
+        if crowded || self.waiting.len() >= WAITING_MAX {
+            return;
+        }
+        self.receivers.insert(asked.to, now);
+        if !self.waiting.contains(&asked) {
+            self.waiting.push_back(asked);
+        }
+    }
+
+    /// The next piece that may leave now.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Asked> {
+        if self.rate == 0 {
+            return self.waiting.pop_front();
+        }
+        let earned = u128::from(self.rate) * now.since(self.filled).as_nanos() / 1_000_000_000;
+        if earned > 0 {
+            // What is left of a byte is lost, not the time of a slow rate: less than one byte a call.
+            let earned = i64::try_from(earned).unwrap_or(i64::MAX);
+            let most = i64::try_from(self.rate / 10).unwrap_or(i64::MAX).max(1);
+            (self.purse, self.filled) = (self.purse.saturating_add(earned).min(most), now);
+        }
+        if self.purse <= 0 {
+            return None;
+        }
+        let asked = self.waiting.pop_front()?;
+        self.purse -= i64::from(asked.length);
+        Some(asked)
+    }
+
+    /// When the next piece may leave.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let lacking = u128::from(self.purse.min(0).unsigned_abs()) + 1;
+        let nanos = lacking * 1_000_000_000 / u128::from(self.rate.max(1)) + 1;
+        Some(self.filled + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Epoch, Life, Position};
+
+    fn serving(receivers: usize, rate: u64) -> Serving {
+        Serving::new(&ReplicaConfig {
+            snapshot_receivers_max: receivers,
+            snapshot_bytes_per_second: rate,
+            ..ReplicaConfig::new(NodeId(1), Life(1))
+        })
+    }
+
+    fn piece(to: u64, offset: u64) -> Asked {
+        Asked {
+            to: NodeId(to),
+            snapshot: SnapshotMeta {
+                position: Position(1),
+                epoch: Epoch::default(),
+                bytes: 1 << 20,
+                checksum: 0,
+            },
+            offset,
+            length: 1000,
+        }
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn no_more_members_are_served_at_once_than_the_config_says() {
+        let mut serving = serving(2, 0);
+        for to in [2, 3, 4] {
+            serving.ask(at(0), piece(to, 0));
+        }
+        let served: alloc::vec::Vec<_> = core::iter::from_fn(|| serving.next(at(0))).collect();
+        assert_eq!(served, [piece(2, 0), piece(3, 0)]);
+        serving.ask(at(4000), piece(2, 1000));
+        serving.ask(at(6000), piece(4, 0));
+        assert_eq!(serving.next(at(6000)), Some(piece(2, 1000)));
+        assert_eq!(serving.next(at(6000)), Some(piece(4, 0)), "3 has gone");
+    }
+
+    #[test]
+    fn no_more_bytes_leave_in_a_second_than_the_config_says() {
+        let mut serving = serving(9, 10_000);
+        let (mut sent, mut now, mut offset) = (0, at(1000), 0);
+        while now < at(11_000) {
+            for to in 2..5 {
+                serving.ask(now, piece(to, offset));
+            }
+            offset += 1000;
+            while let Some(asked) = serving.next(now) {
+                sent += u64::from(asked.length);
+            }
+            now = serving.deadline().expect("more waits");
+        }
+        assert!((99_000..=103_000).contains(&sent), "{sent} in ten seconds");
+    }
+
+    #[test]
+    fn what_is_asked_for_twice_waits_once_and_the_queue_is_bounded() {
+        let mut serving = serving(1, 1);
+        for offset in 0..1000 {
+            serving.ask(at(0), piece(2, offset));
+            serving.ask(at(0), piece(2, offset));
+        }
+        assert_eq!(serving.waiting.len(), WAITING_MAX);
+    }
+}
