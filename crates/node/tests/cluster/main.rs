@@ -6,6 +6,7 @@ mod disk;
 mod harness;
 mod hooked;
 mod limits;
+mod membership;
 mod snapshots;
 mod stopping;
 mod together;
