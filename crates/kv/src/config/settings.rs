@@ -211,6 +211,7 @@ fn log(
         }),
         Protocol::PrimaryBackup => LogConfig::PrimaryBackup(PrimaryBackupConfig {
             write_ack: policy.write_ack,
+            learners: learners.clone(),
             ..PrimaryBackupConfig::new(id, voters)
         }),
     };

@@ -44,9 +44,9 @@ async fn change(cluster: &Cluster, change: Change) {
     loop {
         let leader = cluster.member(leading(cluster).await);
         match within(leader.reconfigure(change.clone())).await {
-            Ok(_) => return,
-            // It came about although the leader that took it has gone.
-            Err(OrderError::Change(
+            // Or it came about although the leader that took it has gone.
+            Ok(_)
+            | Err(OrderError::Change(
                 ChangeError::Unknown(_)
                 | ChangeError::Known(_)
                 | ChangeError::NotLearner(_)
