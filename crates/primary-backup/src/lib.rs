@@ -37,6 +37,15 @@
 //! ([`Output::Snapshot`](quorate_core::Output::Snapshot)), and fills its log with no-ops up to there if it must. The loss is
 //! [reported](quorate_core::Report::Lost), with its count where the log still shows where the histories part.
 //!
+//! **Members** stand in the log: the last [configuration](quorate_core::Configuration) there is in force, committed or not,
+//! and goes when its entry is cut. Where voters change, the primary goes through a joint configuration (Raft, extended
+//! version, section 6), and `quorum` and `all` count both halves of it. Learners are fed and count nowhere. Promotions ask
+//! whom the configuration in force of the asking member names.
+//!
+//! **Handing over.** [`Input::Transfer`](quorate_core::Input::Transfer) has the primary stop, wait until another has all of its
+//! log, and tell it to take over ([`Message::Handover`]): by a promotion that also needs the word of the primary, so that
+//! nothing is lost at any level. A primary that is left out by a change of members does so by itself.
+//!
 //! **Reads.** With `quorum` and `all`, a round of heartbeats shows that a quorum still follows. With `none` and `one` it
 //! would show nothing, so the primary answers from itself: one that is fenced, and has not heard of it, answers old.
 //!
@@ -45,6 +54,8 @@
 //! - Nothing is said in an epoch before it is on disk; nothing is said as primary before the appointment is.
 //! - Entries of one position and one epoch are the same entry, on every member, for ever.
 //! - `matched` in a [`Holding`] is never beyond what is on the sender's disk.
+//! - No configuration is appended by a primary before the one before is committed, and one of its own epoch is.
+//! - What counts is counted by the configuration in force when it is counted.
 //! - Nothing committed is cut without a report, and nothing is committed to a void state.
 //! - Only a snapshot that the primary of the present epoch offered replaces anything.
 //! - Nothing here grows without bound.
@@ -58,6 +69,9 @@
 //! | `member.rs` | the door, the rule of epochs, the one place where words leave |
 //! | `role.rs` | the four parts and every way between them |
 //! | `promotion.rs` | how a member becomes primary, or goes on as one |
+//! | `handover.rs` | how a primary has another take its place |
+//! | `membership.rs` | how members change |
+//! | `history.rs`, `roster.rs` | the configurations that the log shows; who counts, and who else there is |
 //! | `primary.rs`, `peer.rs` | the primary's side: proposing, counting, what each backup is sent |
 //! | `backup.rs` | the backup's side: what is taken, what is given up, what replaces a state |
 //! | `reads.rs` | reads |

@@ -104,16 +104,26 @@ impl Ledger {
     }
 
     /// A member has become primary of `epoch`. What it lacks of what was acknowledged is what may be lost by that.
-    pub fn on_rise(&mut self, member: &Member, epoch: Epoch, planned: bool) {
+    pub fn on_rise(&mut self, member: &Member, epoch: Epoch) {
         let held = everything(member);
         let known = self.allowed.union(&held).copied().collect();
         let lacks: Vec<u64> = self.writes.difference(&known).copied().collect();
         assert!(
-            lacks.is_empty() || !(self.is_strict() || planned),
+            lacks.is_empty() || !self.is_strict(),
             "{} rises in {epoch} without all that was acknowledged",
             member.id()
         );
         self.allowed.extend(lacks);
+    }
+
+    /// `member` rises in `epoch` because `former` has handed over: of what that one has acknowledged it lacks nothing. Of
+    /// what others have, whom nobody has told, it may.
+    pub fn on_planned_rise(&self, member: &Member, former: &Member, epoch: Epoch) {
+        let held = everything(member);
+        let older = former.written.entries.iter().filter(|(of, _)| *of < epoch);
+        let mut acknowledged = older.filter(|(_, hash)| self.writes.contains(hash));
+        let complete = acknowledged.all(|(_, hash)| held.contains(hash));
+        assert!(complete, "{} lacks what it was handed", member.id());
     }
 
     pub fn check_step(&mut self, members: &[Member], index: usize, outputs: &[Out]) {

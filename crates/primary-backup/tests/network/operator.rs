@@ -140,7 +140,12 @@ impl World {
         let planned = kind.is_none() && !started;
         self.totals.handed_over += u64::from(planned);
         let rising = &self.members[member];
-        self.ledger.on_rise(rising, epoch, planned);
+        if planned {
+            let former = self.handed[&member];
+            let former = &self.members[former];
+            self.ledger.on_planned_rise(rising, former, epoch);
+        }
+        self.ledger.on_rise(rising, epoch);
         let votes = rising.configuration().votes(rising.config.id);
         self.totals.voteless += u64::from(!votes && !forced);
     }
@@ -215,23 +220,25 @@ impl World {
         }
     }
 
-    /// Who is to be primary now: whoever is, or has most of those that may.
+    /// Who is to be primary now: whoever is, or has most of those that may. Where less than a quorum acknowledges, the
+    /// only one that knows of a change may be one that is left out by it: then it is that.
     pub(crate) fn best(&self) -> usize {
         let sound = |index: &usize| {
-            let member = &self.members[*index];
-            let log = member.log.as_ref();
-            let votes = member.configuration().votes(member.config.id);
-            let may = |log: &quorate_primary_backup::PrimaryBackup| {
-                !log.is_void() && (votes || log.status().role == RoleKind::Leader)
-            };
-            log.is_some_and(may)
+            let log = self.members[*index].log.as_ref();
+            log.is_some_and(|log| !log.is_void())
         };
         let rank = |index: &usize| {
             let member = &self.members[*index];
             let status = member.log.as_ref().unwrap().status();
             let leads = status.role == RoleKind::Leader;
+            let votes = member.configuration().votes(member.config.id);
             let last = member.written.last();
-            (leads.then_some(status.epoch), last.epoch, last.position)
+            (
+                leads.then_some(status.epoch),
+                votes,
+                last.epoch,
+                last.position,
+            )
         };
         let members = (0..self.members.len()).filter(sound);
         members

@@ -81,6 +81,8 @@ pub struct World {
     pub tickets: u64,
     /// What operators wait for.
     pub orders: BTreeMap<Ticket, Order>,
+    /// Who last told a member to take over.
+    pub handed: BTreeMap<usize, usize>,
     pub calm: bool,
     /// Clients ask for nothing more.
     pub quiet: bool,
@@ -129,6 +131,7 @@ impl World {
             reads: BTreeMap::new(),
             tickets: 0,
             orders: BTreeMap::new(),
+            handed: BTreeMap::new(),
             calm: false,
             quiet: false,
             trace,
@@ -221,6 +224,9 @@ impl World {
                 let to = self.slot(to);
                 if self.members[to].log.is_some() {
                     let message = decode(bytes).unwrap();
+                    if let Message::Handover { .. } = message {
+                        self.handed.insert(to, self.slot(from));
+                    }
                     self.step(to, Input::Receive { from, message });
                 }
             }
