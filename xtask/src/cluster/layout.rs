@@ -112,16 +112,27 @@ impl Layout {
     /// The command line of member `id`. One that has been here `before` refuses to start if its data is gone: it could
     /// break promises that it no longer remembers.
     pub(crate) fn command(&self, id: u16, before: bool) -> Command {
-        let peers: Vec<String> = self
-            .ids()
-            .map(|peer| format!("{peer}={}", self.peer_addr(peer)))
+        let founders: Vec<_> = self.ids().collect();
+        self.command_among(id, before, ("--peers", &founders))
+    }
+
+    /// As [`Self::command`], for a member that is told of others by this flag.
+    pub(crate) fn command_among(
+        &self,
+        id: u16,
+        before: bool,
+        (flag, others): (&str, &[u16]),
+    ) -> Command {
+        let peers: Vec<String> = others
+            .iter()
+            .map(|peer| format!("{peer}={}", self.peer_addr(*peer)))
             .collect();
         let mut command = Command::new(&self.binary);
         command
             .args(["--cluster", "1", "--id", &id.to_string()])
             .args(["--client-addr", &self.client_addr(id)])
             .args(["--peer-addr", &self.peer_addr(id)])
-            .args(["--peers", &peers.join(",")])
+            .args([flag, &peers.join(",")])
             .args(["--policy", &self.policy.to_string()]);
         if self.allow_faults {
             command.arg("--allow-faults");

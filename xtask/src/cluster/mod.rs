@@ -1,6 +1,7 @@
 //! `cargo xtask cluster`: a cluster that stays up, for playing by hand.
 
 pub(crate) mod layout;
+mod members;
 pub(crate) mod process;
 mod state;
 pub(crate) mod status;
@@ -41,8 +42,30 @@ pub(crate) enum Verb {
     Resume(Member),
     /// Stop a member if it runs, and start it on the data it has.
     Restart(Member),
-    /// Stop a member and erase all that it remembers.
+    /// Kill a member, erase its disk, see that it is not taken back as itself, and let a new one take its place.
     Wipe(Member),
+    /// Start a new member; it votes once it has caught up.
+    Add {
+        /// It follows without a vote.
+        #[arg(long)]
+        learner: bool,
+    },
+    /// Remove a member from the cluster, and stop it.
+    Remove(Member),
+    /// Let a new member take the place of one.
+    Replace(Member),
+    /// Hand leadership over, to this member or to the fittest.
+    Transfer {
+        /// Its id.
+        id: Option<u16>,
+    },
+    /// Let this member, or all, take a snapshot now.
+    Snapshot {
+        /// Its id.
+        id: Option<u16>,
+    },
+    /// Show the members as their leader sees them.
+    Members,
     /// Stop all members and remove the cluster's data.
     Down,
 }
@@ -82,7 +105,13 @@ pub(crate) async fn run(verb: &Verb) -> Result<()> {
         Verb::Pause(Member { id }) => signal(*id, Signal::STOP, "paused"),
         Verb::Resume(Member { id }) => signal(*id, Signal::CONT, "goes on"),
         Verb::Restart(Member { id }) => restart(*id).await,
-        Verb::Wipe(Member { id }) => wipe(*id).await,
+        Verb::Wipe(Member { id }) => members::wipe(*id).await,
+        Verb::Add { learner } => members::add(*learner).await.map(drop),
+        Verb::Remove(Member { id }) => members::remove(*id).await,
+        Verb::Replace(Member { id }) => members::replace(*id).await,
+        Verb::Transfer { id } => members::transfer(*id).await,
+        Verb::Snapshot { id } => members::snapshot(*id).await,
+        Verb::Members => members::members().await,
         Verb::Down => down().await,
     }
 }
@@ -96,7 +125,8 @@ async fn bring_up(up: &Up) -> Result<()> {
     fs::create_dir_all(&cluster.layout.dir)
         .with_context(|| format!("cannot create {}", cluster.layout.dir.display()))?;
     let mut starting = Vec::new();
-    for id in cluster.layout.ids() {
+    let ids: Vec<_> = cluster.ids().collect();
+    for id in ids {
         if cluster.running(id).is_none() {
             starting.push((id, spawn(&mut cluster, id)?));
         }
@@ -107,7 +137,7 @@ async fn bring_up(up: &Up) -> Result<()> {
     for (id, from) in starting {
         wait_ready(&mut cluster, id, from).await?;
     }
-    wait_for_leader(&cluster.layout).await;
+    wait_for_leader(&cluster).await;
     print_status(&cluster).await?;
     print_hints(&cluster.layout);
     Ok(())
@@ -143,8 +173,7 @@ fn new_layout(up: &Up, binary: PathBuf) -> Result<Layout> {
 
 /// Starts member `id`, notes it, and returns from where on its output is new.
 fn spawn(cluster: &mut Cluster, id: u16) -> Result<u64> {
-    let before = cluster.have_data.contains(&id);
-    let mut command = cluster.layout.command(id, before);
+    let mut command = cluster.command(id);
     let from = cluster.layout.output(id).attach(&mut command)?;
     let child = process::spawn_detached(command)
         .with_context(|| format!("cannot start {}", cluster.layout.binary.display()))?;
@@ -178,11 +207,11 @@ async fn wait_ready(cluster: &mut Cluster, id: u16, from: u64) -> Result<()> {
 }
 
 /// Waits a little for the first election; a cluster without a leader is shown as it is.
-async fn wait_for_leader(layout: &Layout) {
+async fn wait_for_leader(cluster: &Cluster) {
     let end = Instant::now() + Duration::from_secs(5);
     while Instant::now() < end {
-        for id in layout.ids() {
-            if Status::of(&layout.client_addr(id))
+        for id in cluster.ids() {
+            if Status::of(&cluster.layout.client_addr(id))
                 .await
                 .is_ok_and(|status| status.leads())
             {
@@ -194,8 +223,15 @@ async fn wait_for_leader(layout: &Layout) {
 }
 
 async fn print_status(cluster: &Cluster) -> Result<()> {
-    const FIELDS: [&str; 7] = [
-        "role", "epoch", "leader", "commit", "applied", "digest", "policy",
+    const FIELDS: [&str; 8] = [
+        "role",
+        "epoch",
+        "leader",
+        "configuration",
+        "commit",
+        "applied",
+        "digest",
+        "policy",
     ];
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
@@ -205,7 +241,7 @@ async fn print_status(cluster: &Cluster) -> Result<()> {
             .chain(&FIELDS)
             .chain(&["snapshot"]),
     );
-    for id in cluster.layout.ids() {
+    for id in cluster.ids() {
         let address = cluster.layout.client_addr(id);
         let (pid, state) = match cluster.running(id) {
             Some(running) => (running.pid.to_string(), running.state()?),
@@ -278,33 +314,16 @@ async fn restart(id: u16) -> Result<()> {
     Ok(())
 }
 
-async fn wipe(id: u16) -> Result<()> {
-    let mut cluster = Cluster::load()?;
-    cluster.check(id)?;
-    stop(&mut cluster, id).await?;
-    erase(&cluster.layout.data_dir(id))?;
-    cluster.have_data.remove(&id);
-    cluster.save()?;
-    println!("member {id} is stopped and remembers nothing");
-    Ok(())
-}
-
 async fn down() -> Result<()> {
     let Some(mut cluster) = Cluster::find()? else {
         println!("no cluster is up");
         return Ok(());
     };
-    for id in cluster.layout.ids() {
+    let ids: Vec<_> = cluster.all_ids().collect();
+    for id in ids {
         stop(&mut cluster, id).await?;
     }
-    for id in cluster.layout.ids() {
-        erase(&cluster.layout.data_dir(id))?;
-        let output = cluster.layout.output(id);
-        for file in [output.stdout, output.stderr] {
-            // A member that was never started has no output.
-            let _ = fs::remove_file(file);
-        }
-    }
+    members::erase_all(&cluster)?;
     // A folder with other files in it is somebody else's too, and stays.
     let _ = fs::remove_dir(&cluster.layout.dir);
     Cluster::forget()?;

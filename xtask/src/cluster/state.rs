@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use crate::workspace;
+
+/// Ports of members lie so close together that no more fit.
+const LAST_ID: u16 = 99;
 
 /// The cluster that is up.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +24,12 @@ pub(crate) struct Cluster {
     pub(crate) members: BTreeMap<u16, Running>,
     /// The members that must find their data when they start.
     pub(crate) have_data: BTreeSet<u16>,
+    /// The members that joined later, and the voters that each was told of.
+    #[serde(default)]
+    pub(crate) joined: BTreeMap<u16, Vec<u16>>,
+    /// The members that are none any more.
+    #[serde(default)]
+    pub(crate) removed: BTreeSet<u16>,
 }
 
 /// A process, told apart from a later one with the same pid by when it started.
@@ -51,6 +61,39 @@ impl Cluster {
             layout,
             members: BTreeMap::new(),
             have_data: BTreeSet::new(),
+            joined: BTreeMap::new(),
+            removed: BTreeSet::new(),
+        }
+    }
+
+    /// Everybody who ever was a member, ascending.
+    pub(crate) fn all_ids(&self) -> impl Iterator<Item = u16> {
+        self.layout.ids().chain(self.joined.keys().copied())
+    }
+
+    /// The ids of the members, ascending.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u16> {
+        self.all_ids().filter(|id| !self.removed.contains(id))
+    }
+
+    /// An id that nobody had: a new disk is a new member.
+    ///
+    /// # Errors
+    /// If this cluster has no further ports.
+    pub(crate) fn next_id(&self) -> Result<u16> {
+        let last = self.all_ids().max().unwrap_or(0);
+        if last >= LAST_ID {
+            bail!("a cluster on this machine has ports for {LAST_ID} members, one after the other");
+        }
+        Ok(last + 1)
+    }
+
+    /// The command line of member `id`.
+    pub(crate) fn command(&self, id: u16) -> Command {
+        let before = self.have_data.contains(&id);
+        match self.joined.get(&id) {
+            None => self.layout.command(id, before),
+            Some(voters) => self.layout.command_among(id, before, ("--join", voters)),
         }
     }
 
@@ -118,10 +161,11 @@ impl Cluster {
     /// # Errors
     /// If there is not.
     pub(crate) fn check(&self, id: u16) -> Result<()> {
-        if !self.layout.ids().any(|member| member == id) {
+        if !self.ids().any(|member| member == id) {
+            let ids: Vec<_> = self.ids().map(|id| id.to_string()).collect();
             bail!(
-                "there is no member {id}; the members are 1 to {}",
-                self.layout.nodes
+                "there is no member {id}; the members are {}",
+                ids.join(", ")
             );
         }
         Ok(())
@@ -199,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_process_that_has_ended_does_not_run_even_before_it_is_reaped() {
-        let mut child = std::process::Command::new("sleep")
+        let mut child = Command::new("sleep")
             .arg("100")
             .spawn()
             .unwrap();

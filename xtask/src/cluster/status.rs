@@ -73,10 +73,18 @@ impl Status {
 /// # Errors
 /// If it does not answer within half a second, or answers an error.
 pub(crate) async fn ask(address: &str, command: &Cmd) -> Result<Value> {
+    ask_within(address, command, TIMEOUT).await
+}
+
+/// As [`ask`], for what takes longer.
+///
+/// # Errors
+/// If it does not answer in time, or answers an error.
+pub(crate) async fn ask_within(address: &str, command: &Cmd, limit: Duration) -> Result<Value> {
     let client = redis::Client::open(format!("redis://{address}"))?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(TIMEOUT))
-        .set_response_timeout(Some(TIMEOUT));
+        .set_response_timeout(Some(limit));
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await
@@ -85,6 +93,25 @@ pub(crate) async fn ask(address: &str, command: &Cmd) -> Result<Value> {
         .query_async(&mut connection)
         .await
         .with_context(|| format!("{address} gives no answer"))
+}
+
+/// Names and values of each map in an array of them.
+pub(crate) fn maps(value: Value) -> Vec<Vec<(String, String)>> {
+    let pairs = |value: &Value| match value {
+        Value::Map(pairs) => pairs
+            .iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect(),
+        Value::Array(items) => {
+            let pairs = items.chunks_exact(2);
+            pairs.map(|pair| (text(&pair[0]), text(&pair[1]))).collect()
+        }
+        _ => Vec::new(),
+    };
+    match value {
+        Value::Array(members) => members.iter().map(pairs).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn text(value: &Value) -> String {
