@@ -3,8 +3,10 @@
 //! A turn: take all that has come, read the clock once, hand everything to the replica, let what follows leave, apply
 //! a budget of what is committed, tell the clients, publish. Nothing in a turn waits for anything.
 
+use bytes::Bytes;
 use quorate_core::{
-    Clock, Effects, Event, Failure, Instant, ReadLevel, Replica, ReplicatedLog, StateMachine,
+    Clock, Effects, Event, Failure, Instant, ReadLevel, Replica, ReplicatedLog, SessionCall,
+    StateMachine,
 };
 use quorate_handoff::Ended;
 use quorate_transport::Lane;
@@ -186,10 +188,27 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
 
     fn on_request(&mut self, clock: Clock, request: Request<S>) {
         match request {
-            Request::Write { command, answer } => {
+            Request::Write {
+                call: None,
+                command,
+                answer,
+            } => {
                 let ticket = self.outlets.waiting.insert(Waiter::Write(answer));
                 self.replica
                     .submit(clock, ticket, command, &mut self.scratch.effects);
+            }
+            Request::Write {
+                call: Some(call),
+                command,
+                answer,
+            } => self.call(clock, Waiter::Write(answer), call, command),
+            Request::Open { ttl, answer } => {
+                let call = SessionCall::open(ttl);
+                self.call(clock, Waiter::Open(answer), call, Bytes::new());
+            }
+            Request::Close { session, answer } => {
+                let call = SessionCall::Close { session };
+                self.call(clock, Waiter::Close(answer), call, Bytes::new());
             }
             Request::Read { level, query } => {
                 let ticket = self.outlets.waiting.insert(Waiter::Read(level, query));
@@ -219,6 +238,12 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
             }
             Request::Order(order) => self.on_order(clock, order),
         }
+    }
+
+    fn call(&mut self, clock: Clock, waiter: Waiter<S>, call: SessionCall, command: Bytes) {
+        let ticket = self.outlets.waiting.insert(waiter);
+        let effects = &mut self.scratch.effects;
+        self.replica.call(clock, ticket, call, command, effects);
     }
 
     fn on_order(&mut self, clock: Clock, order: Order) {

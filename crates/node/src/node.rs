@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    Change, Direction, Failure, NodeId, Position, ReadLevel, SnapshotMeta, StateMachine,
+    Change, Direction, Failure, NodeId, Position, ReadLevel, SessionCall, SessionId, SnapshotMeta,
+    StateMachine,
 };
 use quorate_handoff::{BatchSender, Publisher, PushError};
 use quorate_transport::{Faults, LinkStatus, Transport};
@@ -16,6 +17,7 @@ use crate::error::Stopped;
 use crate::links::Links;
 use crate::orders::{OrderError, Promoted, Transferred};
 use crate::request::{Applied, Digest, Order, PeerProgress, ReadStamp, Request};
+use crate::session::{Session, SessionConfig};
 use crate::status::{Leadership, NodeStatus};
 
 /// A running member of a replicated log, whichever log that is. Cheap to clone; when the last clone is dropped, the
@@ -61,17 +63,87 @@ impl<S: StateMachine> Node<S> {
         &self,
         command: Bytes,
     ) -> impl Future<Output = Result<Applied<S::Reply>, Failure>> + Send + use<S> {
+        self.hand_in(None, command)
+    }
+
+    /// Hands a command in as [`Node::propose`] does, under its number in a session: the session, the number, and up to
+    /// which number the client has the replies. [`Session`] does all that by itself.
+    ///
+    /// # Errors
+    /// As [`Node::propose`], and [`Failure::Session`].
+    pub fn propose_in(
+        &self,
+        (session, sequence, received): (SessionId, u64, u64),
+        command: Bytes,
+    ) -> impl Future<Output = Result<Applied<S::Reply>, Failure>> + Send + use<S> {
+        let call = SessionCall::Apply {
+            session,
+            sequence,
+            received,
+        };
+        self.hand_in(Some(call), command)
+    }
+
+    fn hand_in(
+        &self,
+        call: Option<SessionCall>,
+        command: Bytes,
+    ) -> impl Future<Output = Result<Applied<S::Reply>, Failure>> + Send + use<S> {
         let (answer, fate) = oneshot::channel();
         let Refusal { limit, .. } = self.handle.refusal;
         let bytes = command.len() as u64;
         let pushed = if bytes > limit {
             Err(Failure::TooLarge { bytes, limit })
         } else {
-            self.push(Request::Write { command, answer })
+            self.push(Request::Write {
+                call,
+                command,
+                answer,
+            })
         };
         async move {
             pushed?;
             // A member that died with the command in its hands leaves its fate open.
+            fate.await.unwrap_or(Err(Failure::Unknown))
+        }
+    }
+
+    /// Opens a session through this member: a client that has each command applied exactly once.
+    ///
+    /// # Errors
+    /// As [`Session::propose`].
+    pub async fn session(&self) -> Result<Session<S>, Failure> {
+        Session::open(vec![self.clone()], SessionConfig::default()).await
+    }
+
+    /// Opens a session that ends when log time has gone on by `ttl` without a command of it.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn open_session(
+        &self,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<SessionId, Failure>> + Send + use<S> {
+        let (answer, fate) = oneshot::channel();
+        let pushed = self.push(Request::Open { ttl, answer });
+        async move {
+            pushed?;
+            fate.await.unwrap_or(Err(Failure::Unknown))
+        }
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn close_session(
+        &self,
+        session: SessionId,
+    ) -> impl Future<Output = Result<(), Failure>> + Send + use<S> {
+        let (answer, fate) = oneshot::channel();
+        let pushed = self.push(Request::Close { session, answer });
+        async move {
+            pushed?;
             fate.await.unwrap_or(Err(Failure::Unknown))
         }
     }

@@ -12,7 +12,7 @@ use crate::gate::CloseOnDrop;
 use crate::ledger::Ledger;
 use crate::members::Members;
 use crate::orders::Orders;
-use crate::request::{Applied, ReadStamp, Waiter};
+use crate::request::{Applied, ReadStamp, Waiter, tell};
 use crate::status::{Load, NodeStatus};
 use crate::waiting::Waiting;
 
@@ -78,15 +78,20 @@ impl<S: StateMachine> Outlets<S> {
             Effect::Report(report) => self.on_report(report),
             Effect::Reply { ticket, at, reply } => {
                 if let Some(Waiter::Write(answer)) = self.waiting.take(ticket) {
-                    // A client that no longer waits does not want to know.
-                    let _ = answer.send(Ok(Applied {
-                        position: at,
-                        reply,
-                    }));
+                    let position = at;
+                    tell(answer, Ok(Applied { position, reply }));
                 }
             }
-            // No client of a node opens sessions yet.
-            Effect::Opened { .. } | Effect::Closed { .. } => {}
+            Effect::Opened { ticket, session } => {
+                if let Some(Waiter::Open(answer)) = self.waiting.take(ticket) {
+                    tell(answer, Ok(session));
+                }
+            }
+            Effect::Closed { ticket } => {
+                if let Some(Waiter::Close(answer)) = self.waiting.take(ticket) {
+                    tell(answer, Ok(()));
+                }
+            }
             Effect::Fail { ticket, failure } => {
                 if let Some(waiter) = self.waiting.take(ticket) {
                     waiter.fail(failure);

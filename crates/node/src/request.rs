@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_core::{
     Change, Direction, Failure, Instant, LinkStatus, NodeId, PeerStatus, Position, ReadLevel,
-    SnapshotMeta, StateMachine,
+    SessionCall, SessionId, SnapshotMeta, StateMachine,
 };
 use tokio::sync::oneshot;
 
@@ -67,11 +67,27 @@ pub(crate) type Query<S> = Box<dyn FnOnce(Result<(&S, ReadStamp), Failure>) + Se
 pub(crate) type WriteAnswer<S> =
     oneshot::Sender<Result<Applied<<S as StateMachine>::Reply>, Failure>>;
 
+/// Where the name of a session is awaited.
+pub(crate) type OpenAnswer = oneshot::Sender<Result<SessionId, Failure>>;
+
+/// Where the end of a session is awaited.
+pub(crate) type CloseAnswer = oneshot::Sender<Result<(), Failure>>;
+
 /// A client's request.
 pub(crate) enum Request<S: StateMachine> {
     Write {
+        /// Where it stands in a session, if in one.
+        call: Option<SessionCall>,
         command: Bytes,
         answer: WriteAnswer<S>,
+    },
+    Open {
+        ttl: Duration,
+        answer: OpenAnswer,
+    },
+    Close {
+        session: SessionId,
+        answer: CloseAnswer,
     },
     Read {
         level: ReadLevel,
@@ -123,7 +139,9 @@ impl<S: StateMachine> Request<S> {
             + match self {
                 Self::Write { command, .. } => command.len(),
                 Self::Read { query, .. } => size_of_val(&**query),
-                Self::Digest { .. }
+                Self::Open { .. }
+                | Self::Close { .. }
+                | Self::Digest { .. }
                 | Self::Direct { .. }
                 | Self::Flows { .. }
                 | Self::Peers { .. }
@@ -135,6 +153,8 @@ impl<S: StateMachine> Request<S> {
     pub(crate) fn refuse(self, failure: Failure) {
         match self {
             Self::Write { answer, .. } => fail(answer, failure),
+            Self::Open { answer, .. } => fail(answer, failure),
+            Self::Close { answer, .. } => fail(answer, failure),
             Self::Read { query, .. } => query(Err(failure)),
             // Who waits learns it from the dropped sender.
             Self::Digest { .. }
@@ -149,6 +169,8 @@ impl<S: StateMachine> Request<S> {
 /// A request that the replica has taken.
 pub(crate) enum Waiter<S: StateMachine> {
     Write(WriteAnswer<S>),
+    Open(OpenAnswer),
+    Close(CloseAnswer),
     Read(ReadLevel, Query<S>),
 }
 
@@ -156,12 +178,18 @@ impl<S: StateMachine> Waiter<S> {
     pub(crate) fn fail(self, failure: Failure) {
         match self {
             Self::Write(answer) => fail(answer, failure),
+            Self::Open(answer) => fail(answer, failure),
+            Self::Close(answer) => fail(answer, failure),
             Self::Read(_, query) => query(Err(failure)),
         }
     }
 }
 
 fn fail<T>(answer: oneshot::Sender<Result<T, Failure>>, failure: Failure) {
-    // A client that no longer waits does not want to know.
-    let _ = answer.send(Err(failure));
+    tell(answer, Err(failure));
+}
+
+/// Answers a client; one that no longer waits does not want to know.
+pub(crate) fn tell<T>(answer: oneshot::Sender<T>, what: T) {
+    let _ = answer.send(what);
 }

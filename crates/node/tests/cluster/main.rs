@@ -7,6 +7,7 @@ mod harness;
 mod hooked;
 mod limits;
 mod membership;
+mod sessions;
 mod snapshots;
 mod stopping;
 mod together;
