@@ -193,3 +193,31 @@ async fn keys_expire_although_nobody_writes() {
             .expect("it is gone in time");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_of_a_session_that_is_sent_to_every_member_is_applied_once() {
+    let members = cluster().await;
+    let opened = members[0].ask("QUORATE SESSION OPEN").await;
+    let id = opened.trim_end().strip_prefix(':').unwrap();
+    let again = format!("QUORATE SESSION {id} 1 INCR a");
+    for member in &members {
+        assert_eq!(member.ask(&again).await, ":1\r\n");
+    }
+    let append = format!("QUORATE SESSION {id} 2 APPEND b xy");
+    for member in members.iter().rev() {
+        assert_eq!(member.ask(&append).await, ":2\r\n");
+    }
+    let close = format!("QUORATE SESSION CLOSE {id}");
+    assert_eq!(members[2].ask(&close).await, "+OK\r\n");
+    let closed = members[1]
+        .ask(&format!("QUORATE SESSION {id} 3 INCR a"))
+        .await;
+    assert!(closed.starts_with("-NOSESSION "), "{closed}");
+    assert_eq!(
+        members[1].ask("GET a\nGET b").await,
+        "$1\r\n1\r\n$2\r\nxy\r\n"
+    );
+    for member in &members {
+        member.node.stop().await;
+    }
+}

@@ -28,6 +28,8 @@
 //!   and entries are taken.
 //! - **Nothing is left behind.** When [`Node::stop`] returns, no task and no thread of the member runs, and its
 //!   directory is free.
+//! - **Exactly once, where it is asked for.** A [`Session`] numbers its commands and sends them again, through whichever
+//!   member, until their fate is known; each is applied once.
 //!
 //! # A member that is a cluster of its own
 //! ```
@@ -79,6 +81,9 @@
 //!     .await?;
 //! assert_eq!(last, "hello");
 //! assert_eq!(at, applied.position);
+//!
+//! let session = node.session().await?;
+//! session.propose("once".into()).await?;
 //! node.stop().await;
 //! # Ok(())
 //! # }

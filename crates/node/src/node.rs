@@ -63,7 +63,7 @@ impl<S: StateMachine> Node<S> {
         &self,
         command: Bytes,
     ) -> impl Future<Output = Result<Applied<S::Reply>, Failure>> + Send + use<S> {
-        self.hand_in(None, command)
+        self.propose_at(None, command)
     }
 
     /// Hands a command in as [`Node::propose`] does, under its number in a session: the session, the number, and up to
@@ -73,22 +73,26 @@ impl<S: StateMachine> Node<S> {
     /// As [`Node::propose`], and [`Failure::Session`].
     pub fn propose_in(
         &self,
-        (session, sequence, received): (SessionId, u64, u64),
+        place: (SessionId, u64, u64),
         command: Bytes,
     ) -> impl Future<Output = Result<Applied<S::Reply>, Failure>> + Send + use<S> {
-        let call = SessionCall::Apply {
+        self.propose_at(Some(place), command)
+    }
+
+    /// [`Node::propose`] or [`Node::propose_in`].
+    ///
+    /// # Errors
+    /// As theirs.
+    pub fn propose_at(
+        &self,
+        place: Option<(SessionId, u64, u64)>,
+        command: Bytes,
+    ) -> impl Future<Output = Result<Applied<S::Reply>, Failure>> + Send + use<S> {
+        let call = place.map(|(session, sequence, received)| SessionCall::Apply {
             session,
             sequence,
             received,
-        };
-        self.hand_in(Some(call), command)
-    }
-
-    fn hand_in(
-        &self,
-        call: Option<SessionCall>,
-        command: Bytes,
-    ) -> impl Future<Output = Result<Applied<S::Reply>, Failure>> + Send + use<S> {
+        });
         let (answer, fate) = oneshot::channel();
         let Refusal { limit, .. } = self.handle.refusal;
         let bytes = command.len() as u64;

@@ -12,14 +12,14 @@ use super::{Limits, ServerConfig};
 
 /// What one connection is called and speaks.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct Caller {
     pub(crate) id: u64,
     pub(crate) address: String,
     pub(crate) name: Bytes,
     pub(crate) protocol: Protocol,
 }
 
-impl Session {
+impl Caller {
     pub(crate) fn new(id: u64, address: String) -> Self {
         Self {
             id,

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quorate_core::Failure;
+use quorate_node::Applied;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::admin::{self, Session};
+use super::admin::{self, Caller};
 use super::answer::{Answer, Shape, failure};
 use super::fault;
 use super::member::Member;
@@ -21,6 +22,7 @@ use super::members;
 use super::order;
 use super::read::{Found, ask_all, keys};
 use super::request::{Alone, Read, Request, Sizes, Write, parse};
+use super::session::{self, SessionOrder};
 use super::wire::{ProtocolError, Scanner};
 use super::{Limits, Shared, closed};
 use crate::store::Reply;
@@ -44,7 +46,7 @@ pub(crate) struct Connection<M> {
     member: M,
     shared: Arc<Shared>,
     closing: watch::Receiver<bool>,
-    session: Session,
+    caller: Caller,
     input: Input,
     output: BytesMut,
 }
@@ -100,7 +102,7 @@ impl<M: Member> Connection<M> {
             member,
             closing: shared.closing.clone(),
             shared,
-            session: Session::new(id, address.to_string()),
+            caller: Caller::new(id, address.to_string()),
             input,
             output: BytesMut::new(),
         }
@@ -109,7 +111,7 @@ impl<M: Member> Connection<M> {
     /// Serves the client until it goes, misbehaves, or the server closes.
     pub(crate) async fn run(mut self) {
         if let Err(error) = self.rounds().await {
-            tracing::debug!(client = self.session.id, %error, "connection lost");
+            tracing::debug!(client = self.caller.id, %error, "connection lost");
         }
         self.input.rest(&self.shared);
     }
@@ -126,7 +128,7 @@ impl<M: Member> Connection<M> {
             }
             let mut end = self.execute(requests).await?;
             if let (None, Some(error)) = (&end, malformed) {
-                tracing::debug!(client = self.session.id, %error, "malformed request");
+                tracing::debug!(client = self.caller.id, %error, "malformed request");
                 self.say(Answer::err(&error)).await?;
                 end = Some(End::Protocol(error));
             }
@@ -176,12 +178,17 @@ impl<M: Member> Connection<M> {
         for request in requests {
             match request {
                 Request::Ready(answer) => slots.push(Slot::Ready(answer)),
-                Request::Write(Write { command, shape, .. }) => {
+                Request::Write(Write {
+                    command,
+                    place,
+                    shape,
+                    ..
+                }) => {
                     // It must not be seen by the reads before it.
                     if !reads.is_empty() {
                         self.settle(&mut slots, &mut reads).await?;
                     }
-                    slots.push(Slot::Write(self.member.propose(command), shape));
+                    slots.push(Slot::Write(self.member.propose(place, command), shape));
                 }
                 Request::Read(read) => {
                     reads.push(read);
@@ -203,14 +210,14 @@ impl<M: Member> Connection<M> {
     /// when the writes before them are settled, so that they see them.
     async fn settle<F>(&mut self, slots: &mut Vec<Slot<F>>, reads: &mut Vec<Read>) -> io::Result<()>
     where
-        F: Future<Output = Result<Reply, Failure>>,
+        F: Future<Output = Result<Applied<Reply>, Failure>>,
     {
         let mut found = VecDeque::new();
         for slot in slots.drain(..) {
             let answer = match slot {
                 Slot::Ready(answer) => answer,
                 Slot::Write(outcome, shape) => match outcome.await {
-                    Ok(reply) => shape.say(reply),
+                    Ok(applied) => shape.say(applied.reply),
                     Err(cause) => failure(cause),
                 },
                 Slot::Read => {
@@ -256,13 +263,13 @@ impl<M: Member> Connection<M> {
     /// Answers what concerns the connection or the member.
     async fn attend(&mut self, alone: Alone) -> io::Result<Option<End>> {
         let answer = match alone {
-            Alone::Hello(words) => self.session.hello(&words),
-            Alone::Client(words) => self.session.client(&words),
+            Alone::Hello(words) => self.caller.hello(&words),
+            Alone::Client(words) => self.caller.client(&words),
             Alone::Config(words) => admin::config(&words, &self.shared.config),
             Alone::Info => admin::info(self.member.fields().await),
             Alone::Quorate(words) => self.quorate(&words).await,
             Alone::Reset => {
-                self.session.reset();
+                self.caller.reset();
                 Answer::Simple("RESET")
             }
             Alone::Quit => {
@@ -274,7 +281,7 @@ impl<M: Member> Connection<M> {
         Ok(None)
     }
 
-    /// `QUORATE STATUS`, `QUORATE POLICY …`, `QUORATE PROMOTE …`, `QUORATE FAULT …`, and what operators say of members.
+    /// What concerns this member, the client's session, and what operators say of members.
     async fn quorate(&self, words: &[Bytes]) -> Answer {
         let rest = &words[1..];
         match &words[0].to_ascii_lowercase()[..] {
@@ -292,6 +299,10 @@ impl<M: Member> Connection<M> {
                     tracing::warn!(?order, "promotion ordered by a client");
                     order::promoted(self.member.promote(order).await)
                 }
+                Err(refusal) => refusal,
+            },
+            b"session" => match session::parse_order(rest) {
+                Ok(order) => self.session(order).await,
                 Err(refusal) => refusal,
             },
             b"fault" if !self.shared.config.allow_faults => {
@@ -323,9 +334,23 @@ impl<M: Member> Connection<M> {
         }
     }
 
+    async fn session(&self, order: SessionOrder) -> Answer {
+        let answer = match order {
+            SessionOrder::Open(ttl) => {
+                let opened = self.member.open_session(ttl).await;
+                opened.map(|id| Answer::count(id.0))
+            }
+            SessionOrder::Close(id) => {
+                let closed = self.member.close_session(id).await;
+                closed.map(|()| Answer::OK)
+            }
+        };
+        answer.unwrap_or_else(failure)
+    }
+
     /// Puts an answer behind those before it; writes them if they have become many.
     async fn say(&mut self, answer: Answer) -> io::Result<()> {
-        answer.encode(self.session.protocol, &mut self.output);
+        answer.encode(self.caller.protocol, &mut self.output);
         if self.output.len() >= FLUSH_BYTES {
             self.flush().await?;
         }

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{Failure, NodeId, ReadLevel};
-use quorate_node::{OrderError, Promoted};
+use quorate_core::{Failure, NodeId, ReadLevel, SessionId};
+use quorate_node::{Applied, OrderError, Promoted};
 
 use super::members::{MemberOrder, Ordered};
 use super::order::{DirectOrder, PromoteOrder};
@@ -13,11 +13,23 @@ use crate::store::{KvStore, Reply};
 
 /// The member that carries out what clients ask. Beside [`Node`](quorate_node::Node) only tests have one.
 pub(crate) trait Member: Clone + Send + Sync + 'static {
-    /// Hands a command in at the call: the order of calls is the order of the commands in the log.
+    /// Hands a command in at the call: the order of calls is the order of the commands in the log. In a session it is
+    /// applied once, however often it comes under its number.
     fn propose(
         &self,
+        place: Option<(SessionId, u64)>,
         command: Bytes,
-    ) -> impl Future<Output = Result<Reply, Failure>> + Send + use<Self>;
+    ) -> impl Future<Output = Result<Applied<Reply>, Failure>> + Send + use<Self>;
+
+    /// Opens a session that ends when log time has gone on so long without a command of it.
+    fn open_session(
+        &self,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<SessionId, Failure>> + Send;
+
+    /// Ends a session.
+    fn close_session(&self, session: SessionId)
+    -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Puts a question to the state, once it is fresh enough for the level.
     fn read<R: Send + 'static>(

@@ -187,7 +187,7 @@ pub(crate) fn listed(members: Vec<Vec<(&'static str, String)>>) -> Answer {
 
 /// The answer to `QUORATE HELP`.
 pub(crate) fn help() -> Answer {
-    const LINES: [&str; 19] = [
+    const LINES: [&str; 21] = [
         "QUORATE <subcommand> [<argument> ...]. Subcommands are:",
         "STATUS",
         "    What this member knows of itself and of its peers.",
@@ -203,6 +203,8 @@ pub(crate) fn help() -> Answer {
         "    Takes a snapshot now; answers when it is durable.",
         "POLICY [<push | pull | mixed | auto> [peer]]",
         "    Shows the policy, or how bulk leaves this member from now on.",
+        "SESSION <OPEN [ttl ms] | <id> <sequence> <command ...> | CLOSE <id>>",
+        "    Commands that are applied once each, however often they are sent under their number.",
         "PROMOTE [ROUND number] [FORCE]",
         "    Appoints this member, where leaders are not elected.",
         "FAULT ...",

@@ -55,6 +55,7 @@ mod order;
 mod overview;
 mod read;
 mod request;
+mod session;
 mod set;
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{Failure, LinkStatus, NodeId, Policy, ReadLevel};
+use quorate_core::{Failure, LinkStatus, NodeId, Policy, ReadLevel, SessionId};
 use quorate_journal::Slowness;
-use quorate_node::{Node, NodeStatus, OrderError, Promoted};
+use quorate_node::{Applied, Node, NodeStatus, OrderError, Promoted};
 use quorate_transport::{Direction, Fault, LinkStatus as LaneStatus};
 
 use super::ServerConfig;
@@ -76,20 +77,31 @@ impl Backing {
 impl Member for Backing {
     fn propose(
         &self,
+        place: Option<(SessionId, u64)>,
         command: Bytes,
-    ) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
-        let fate = self.node.propose(command);
+    ) -> impl Future<Output = Result<Applied<Reply>, Failure>> + Send + use<> {
+        // Nobody says what a client of this protocol has received: old replies go by themselves.
+        let fate = self
+            .node
+            .propose_at(place.map(|(id, sequence)| (id, sequence, 0)), command);
         let node = self.node.clone();
         async move {
             match fate.await {
-                Ok(applied) => Ok(applied.reply),
                 // A member without room does not lead: that is why nobody does, and what the operator can mend.
                 Err(Failure::NotLeader { leader: None, .. }) if !has_room(&node) => {
                     Err(Failure::NoRoom)
                 }
-                Err(failure) => Err(failure),
+                fate => fate,
             }
         }
+    }
+
+    async fn open_session(&self, ttl: Duration) -> Result<SessionId, Failure> {
+        self.node.open_session(ttl).await
+    }
+
+    async fn close_session(&self, session: SessionId) -> Result<(), Failure> {
+        self.node.close_session(session).await
     }
 
     fn read<R: Send + 'static>(

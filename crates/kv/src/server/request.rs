@@ -1,10 +1,11 @@
 //! From arguments to what is to be done.
 
 use bytes::Bytes;
+use quorate_core::SessionId;
 
 use super::answer::{Answer, Shape, invalid_expire};
-use super::set;
 use super::verb::{Verb, find};
+use super::{session, set};
 use crate::store::{Command, Only, OnlyExpiry, Raw, Since, parse_integer};
 
 /// What a request comes to.
@@ -24,6 +25,8 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) command: Bytes,
+    /// Its number in a session, if in one.
+    pub(crate) place: Option<(SessionId, u64)>,
     pub(crate) shape: Shape,
     /// Whether the reply may be as long as a value.
     pub(crate) answers_value: bool,
@@ -138,6 +141,7 @@ fn request(name: &'static str, verb: Verb, a: &[Bytes], sizes: &Sizes) -> Result
         Verb::Hello => alone(Alone::Hello(a.to_vec())),
         Verb::Client => alone(Alone::Client(a.to_vec())),
         Verb::Config => alone(Alone::Config(a.to_vec())),
+        Verb::Quorate if session::holds_command(a) => session::command(a, sizes),
         Verb::Quorate => alone(Alone::Quorate(a.to_vec())),
         Verb::Info => alone(Alone::Info),
         Verb::Reset => alone(Alone::Reset),
@@ -266,6 +270,7 @@ fn write(name: &'static str, verb: Verb, a: &[Bytes], sizes: &Sizes) -> Result<R
     };
     Ok(Request::Write(Write {
         command: command.encode(),
+        place: None,
         shape: match verb {
             Verb::Setnx => Shape::DoneOrNot,
             _ => Shape::Plain(name),

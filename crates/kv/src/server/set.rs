@@ -20,6 +20,7 @@ pub(crate) fn parse(a: &[Bytes], sizes: &Sizes) -> Result<Request, Answer> {
     };
     Ok(Request::Write(Write {
         command: command.encode(),
+        place: None,
         shape: Shape::Plain("set"),
         answers_value: options.get,
     }))

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    At, Epoch, Failure, NodeId, Policy, Position, ReadLevel, Rejection, StateMachine, Timestamp,
+    At, Epoch, Failure, NodeId, Policy, Position, ReadLevel, Rejection, SessionError, SessionId,
+    StateMachine, Timestamp,
 };
-use quorate_node::{OrderError, Promoted};
+use quorate_node::{Applied, OrderError, Promoted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -41,6 +42,7 @@ struct State {
     seen: String,
     failures: VecDeque<Failure>,
     faults: Vec<FaultOrder>,
+    places: Vec<(SessionId, u64)>,
     directed: Vec<DirectOrder>,
 }
 
@@ -74,18 +76,23 @@ impl Fake {
 impl Member for Fake {
     fn propose(
         &self,
+        place: Option<(SessionId, u64)>,
         command: Bytes,
-    ) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
+    ) -> impl Future<Output = Result<Applied<Reply>, Failure>> + Send + use<> {
         let outcome = {
             let mut state = self.state.lock().unwrap();
             state.seen.push('w');
+            state.places.extend(place);
             let at = At {
                 position: Position(1),
                 time: Timestamp(1),
             };
             match state.failures.pop_front() {
                 Some(failure) => Err(failure),
-                None => Ok(state.store.apply(at, &command)),
+                None => Ok(Applied {
+                    position: at.position,
+                    reply: state.store.apply(at, &command),
+                }),
             }
         };
         let allowed = self.allowed.clone();
@@ -93,6 +100,14 @@ impl Member for Fake {
             allowed.acquire().await.unwrap().forget();
             outcome
         }
+    }
+
+    async fn open_session(&self, ttl: Duration) -> Result<SessionId, Failure> {
+        Ok(SessionId(ttl.as_millis() as u64))
+    }
+
+    async fn close_session(&self, _: SessionId) -> Result<(), Failure> {
+        Err(SessionError::Expired.into())
     }
 
     async fn read<R: Send + 'static>(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::{Epoch, Failure, NodeId};
+use quorate_core::{Epoch, Failure, NodeId, SessionId};
 
 use super::super::member::{FaultKind, FaultOrder};
 use super::{Client, Fake, UNLIMITED, config, serve};
@@ -248,4 +248,25 @@ async fn an_operator_lists_and_changes_members() {
     client.expect("-ERR nothing was applied yet\r\n").await;
     let usage = "-ERR usage: QUORATE ADD <id> <host:port> [VOTE | REPLACE <old>]\r\n";
     client.expect(usage).await;
+}
+
+#[tokio::test]
+async fn commands_of_a_session_are_handed_in_like_others_under_their_numbers() {
+    let member = Fake::new(UNLIMITED);
+    let server = serve(&member, config()).await;
+    let mut client = Client::connect(&server).await;
+    client
+        .send("QUORATE SESSION OPEN 77\nQUORATE SESSION 77 1 INCR a\nINCR a\nQUORATE SESSION 77 2 SET a 5\n")
+        .await;
+    client.expect(":77\r\n:1\r\n:2\r\n+OK\r\n").await;
+    let places = member.state.lock().unwrap().places.clone();
+    assert_eq!(places, [(SessionId(77), 1), (SessionId(77), 2)]);
+    client.send("QUORATE SESSION CLOSE 77\n").await;
+    client
+        .expect("-NOSESSION no such session: it has expired, was closed, or never was\r\n")
+        .await;
+    client.send("QUORATE SESSION 77 3 GET a\n").await;
+    client
+        .expect("-ERR only commands that write are numbered in a session\r\n")
+        .await;
 }
