@@ -385,8 +385,9 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             let undecided = self.leading.orders.give_up(Order::Reconfigure);
             out.extend(undecided.map(|ticket| Effect::Report(Report::Undecided { ticket })));
         }
-        // One that is not chosen yet may be replaced by another in its place, within one step.
-        let open = before.configured > before.committed;
+        // One that is not chosen yet, or is lost with what was committed by less than a quorum, may be replaced by another
+        // in its place, within one step.
+        let open = before.configured > before.committed.min(status.committed);
         let moved = before.configured != status.configured || open;
         if moved && self.leading.told != *self.log.configuration() {
             self.leading.told = self.log.configuration().clone();

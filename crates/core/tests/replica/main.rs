@@ -364,6 +364,10 @@ fn a_driver_hears_of_every_configuration_also_of_one_in_the_place_of_another() {
     assert_eq!(bench.seen(), ["Configured 1 2 3"]);
     bench.order(Order::Configure(3, vec![1, 2, 4]));
     assert_eq!(bench.seen(), ["Configured 1 2 4"], "3 was not chosen");
+    bench.order(Order::Commit(foreign(3, 0, &[b"a", b"b", b"c"])));
+    bench.seen();
+    bench.order(Order::Configure(3, vec![1, 2, 5]));
+    assert_eq!(bench.seen(), ["Configured 1 2 5"], "it was lost");
     bench.order(Order::Configure(0, vec![1, 2]));
     assert_eq!(bench.seen(), ["Configured 1 2"], "rolled back");
 }

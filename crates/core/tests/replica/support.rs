@@ -174,6 +174,9 @@ impl ReplicatedLog for Scripted {
                 let voters: Vec<_> = voters.into_iter().map(NodeId).collect();
                 self.configuration = Configuration::founding(&voters, &[]);
                 self.status.configured = Position(at);
+                // What is written anew is not committed.
+                let before = at.saturating_sub(1);
+                self.status.committed = self.status.committed.min(Position(before));
             }
             Input::Promote { ticket, round, .. } => match round {
                 None => out.push(Output::Reject {
