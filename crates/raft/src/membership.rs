@@ -65,6 +65,8 @@ impl Raft {
         self.roster.append(at, next, self.log.committed());
         self.reseat(now);
         self.append_own(now, batch, out);
+        // Those who have answered may be a quorum now; if nobody else is left, nothing else would say so.
+        self.settle_reads(now, out);
     }
 
     /// After a leader has committed: goes on with a change that is under way, or ends it.

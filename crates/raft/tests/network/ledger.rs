@@ -8,6 +8,7 @@ use quorate_core::{
 use quorate_raft::{Message, Record, Term};
 
 use crate::member::{Member, Out, State, hashes, mix};
+use crate::members::is_quorum;
 
 pub struct Chosen {
     /// The term in which it was proposed.
@@ -184,7 +185,6 @@ impl Ledger {
         configuration: &Configuration,
         committed: &Committed,
     ) {
-        let quorum = configuration.quorum().unwrap();
         let term = Term(committed.epoch.round);
         for (offset, hash) in hashes(&committed.batch).into_iter().enumerate() {
             let at = committed.first.plus(offset as u64);
@@ -199,7 +199,7 @@ impl Ledger {
                 member.unwrap().has_durable(at, hash)
             };
             assert!(
-                quorum.reached(durable),
+                is_quorum(configuration, durable),
                 "position {at} is not on a quorum of disks"
             );
             if let Some(configuration) = committed.batch.configured() {
