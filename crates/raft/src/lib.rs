@@ -26,6 +26,10 @@
 //! **Reads without the log.** A leader that has committed in its term answers a read from its commit, once a round of
 //! heartbeats begun after the read shows that a quorum still follows it.
 //!
+//! **Members change in the log.** Who votes is an entry like any other, in force as soon as it is in the log. From one set of
+//! voters to another the way leads through a configuration that needs majorities of both. A leader can hand over
+//! ([`Message::TimeoutNow`]), and may answer reads by a [`Lease`] if clocks can be trusted.
+//!
 //! # Invariants
 //!
 //! - Term and vote are one record. Nothing is said in a term before that record is on disk: [`Message`]s wait in a
@@ -35,6 +39,10 @@
 //! - What was committed is never cut (asserted), and an append that agrees with the log never cuts anything.
 //! - A follower's commit never passes the last entry that it has checked against this leader's log.
 //! - Appending is all that a leader does to its own log.
+//! - The configuration in force is the last one in the log; it goes and comes with its entry. A leader appends another only when
+//!   that one is chosen, and something of its own term.
+//! - A vote, an acknowledgement, an answer counts by the configuration of the one who counts.
+//! - Nobody votes within an election timeout of hearing another leader if there are leases, whatever happens in between.
 //! - The commit is not on disk. After a start it is where the snapshot ends, and is learned again.
 //! - Nothing here grows without bound: entries by weight, messages under way by the window, messages held back by one
 //!   of a kind for each peer, reads by number.
@@ -50,6 +58,9 @@
 //! | `replication.rs`, `progress.rs` | the leader's side: proposing, counting, what each peer is sent |
 //! | `append.rs` | the follower's side |
 //! | `reads.rs` | linearizable reads |
+//! | `membership.rs`, `history.rs`, `roster.rs` | who the members are, at every position and now; how that changes |
+//! | `transfer.rs` | leadership handed over |
+//! | `lease.rs` | reads by the clock |
 //! | `log.rs` | the log in memory, in runs |
 //! | `restore.rs`, `record.rs`, `disk.rs` | what is remembered, and what waits for it |
 //! | `message.rs` | the words, with a chart of who says them when |

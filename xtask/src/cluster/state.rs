@@ -243,10 +243,7 @@ mod tests {
 
     #[test]
     fn a_process_that_has_ended_does_not_run_even_before_it_is_reaped() {
-        let mut child = Command::new("sleep")
-            .arg("100")
-            .spawn()
-            .unwrap();
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
         let running = Running::new(child.id()).unwrap();
         assert!(running.is_alive());
         child.kill().unwrap();
