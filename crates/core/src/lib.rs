@@ -111,7 +111,7 @@ pub use quorum::{Quorum, QuorumError};
 pub use ranges::Ranges;
 pub use replica::{
     Clock, Effect, Effects, Event, Failure, Image, Parcel, ReadLevel, Replica, ReplicaConfig,
-    Restored, UnknownReadLevel,
+    Restored, UnknownReadLevel, WishAnswer,
 };
 pub use report::{Report, Unfit};
 pub use rng::Rng;

@@ -75,6 +75,9 @@ impl<S: StateMachine> Outlets<S> {
                 tracing::info!(link = %event, "link changed");
             }
             Effect::Configured(configuration) => self.members.on_configured(configuration),
+            Effect::Wish { member, answer } => {
+                tracing::info!(learner = %member, ?answer, "a learner wishes for a vote");
+            }
             Effect::Report(report) => self.on_report(report),
             Effect::Reply { ticket, at, reply } => {
                 if let Some(Waiter::Write(answer)) = self.waiting.take(ticket) {

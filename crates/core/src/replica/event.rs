@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::image::Image;
 use super::{Failure, Parcel};
 use crate::{
-    Configuration, Direction, Epoch, Instant, LinkEvent, Mark, NodeId, Position, ReplicatedLog,
-    Report, SessionId, SnapshotMeta, StateMachine, Ticket, Timestamp,
+    Configuration, Direction, Epoch, Instant, LinkEvent, Mark, NodeId, Position, Rejection,
+    ReplicatedLog, Report, SessionId, SnapshotMeta, StateMachine, Ticket, Timestamp,
 };
 
 /// One reading of both clocks.
@@ -188,6 +188,13 @@ pub enum Effect<L: ReplicatedLog, S: StateMachine> {
         /// Which.
         snapshot: SnapshotMeta,
     },
+    /// What this leader does for a learner that wishes for a vote: for people and counters, nothing is to be done.
+    Wish {
+        /// Which learner.
+        member: NodeId,
+        /// How far its wish is.
+        answer: WishAnswer,
+    },
     /// Tell the operator; the answer to [`Replica::promote`](crate::Replica::promote) comes by it, too.
     Report(Report),
 }
@@ -236,9 +243,21 @@ impl<L: ReplicatedLog, S: StateMachine> Debug for Effect<L, S> {
             }
             Self::Load { snapshot } => write!(f, "Load {}", snapshot.position),
             Self::Configured(configuration) => write!(f, "Configured {configuration}"),
+            Self::Wish { member, answer } => write!(f, "Wish of {member}: {answer:?}"),
             Self::Report(report) => write!(f, "{report:?}"),
         }
     }
+}
+
+/// How far a learner's wish is ([`Wish`](crate::Wish)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WishAnswer {
+    /// It has caught up, and the change is ordered.
+    Ordered,
+    /// The change is chosen, at this position.
+    Granted(Position),
+    /// The log has refused the change; it is ordered again later.
+    Refused(Rejection),
 }
 
 /// Where a replica puts its effects; the driver empties it.

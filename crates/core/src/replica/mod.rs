@@ -30,6 +30,7 @@ mod reads;
 mod serving;
 mod sessions;
 mod snapshots;
+mod wishes;
 mod writes;
 
 use alloc::collections::BTreeMap;
@@ -40,7 +41,7 @@ use bytes::Bytes;
 
 use self::apply::{Backlog, State};
 pub use self::config::ReplicaConfig;
-pub use self::event::{Clock, Effect, Effects, Event};
+pub use self::event::{Clock, Effect, Effects, Event, WishAnswer};
 pub use self::failure::Failure;
 use self::image::Bookkeeping;
 pub use self::image::{Image, Restored};
@@ -51,6 +52,7 @@ pub use self::parcel::Parcel;
 use self::reads::Reads;
 use self::serving::Serving;
 use self::snapshots::{Fetch, Snapshots};
+use self::wishes::Wishes;
 use self::writes::{Writes, earlier};
 use crate::{
     Batch, Configuration, Epoch, Input, Instant, Label, LinkStatus, NodeId, Outbox, Output,
@@ -67,6 +69,7 @@ pub struct Replica<L: ReplicatedLog, S: StateMachine> {
     writes: Writes,
     reads: Reads,
     snapshots: Snapshots,
+    wishes: Wishes,
     serving: Serving,
     leading: Leading,
     outbox: Outbox<L>,
@@ -118,6 +121,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             writes: Writes::new(&config),
             reads: Reads::new(&config),
             snapshots: Snapshots::new(&config, snapshot),
+            wishes: Wishes::default(),
             serving: Serving::new(&config),
             config,
             log,
@@ -182,6 +186,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         self.hand_over(clock, out);
         self.ask(clock.now, out);
         self.advance_time(clock, out);
+        self.grant_wishes(clock.now, out);
         self.fetch_on(clock.now, out);
         self.serve(clock.now, out);
     }
@@ -253,7 +258,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             earlier(requests, self.log.deadline()),
             earlier(
                 earlier(fetch, self.serving.deadline()),
-                self.leading.advance,
+                earlier(self.leading.advance, self.wishes.deadline()),
             ),
         )
     }
@@ -364,6 +369,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             Output::ReadReady { ticket, at } => self.on_read_answer(now, ticket, Ok(at), out),
             Output::Reject { ticket, why } => match self.leading.orders.answer(ticket) {
                 Some(ticket) => out.push(Effect::Report(Report::Declined { ticket, why })),
+                None if self.on_wish_answer(ticket, Err(why), out) => {}
                 None => self.on_read_answer(now, ticket, Err(why), out),
             },
             Output::Fetch { from, snapshot } => self.on_fetch(from, snapshot, out),
@@ -380,6 +386,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         let before = core::mem::replace(&mut self.leading.status, status);
         if (before.epoch, before.role) != (status.epoch, status.role) {
             self.reads.forget_questions();
+            self.wishes = Wishes::default();
             self.leading.advance = None;
             // The next leader may complete what this one began.
             let undecided = self.leading.orders.give_up(Order::Reconfigure);

@@ -117,6 +117,14 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
     }
 
     pub(super) fn on_report(&mut self, mut report: Report, out: &mut Effects<L, S>) {
+        let own = match report {
+            Report::Reconfigured { ticket, at } => self.on_wish_answer(ticket, Ok(at), out),
+            Report::Declined { ticket, why } => self.on_wish_answer(ticket, Err(why), out),
+            _ => false,
+        };
+        if own {
+            return;
+        }
         match &mut report {
             Report::Promoted { ticket, .. }
             | Report::Reconfigured { ticket, .. }

@@ -3,6 +3,7 @@
 
 mod sessions;
 mod support;
+mod wishes;
 
 use std::time::Duration;
 

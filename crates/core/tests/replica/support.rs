@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    At, Batch, BatchBuilder, Carry, Clock, Committed, Configuration, Effect, Effects, Epoch, Event,
-    Input, Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox, Output, Parcel,
-    Position, ReadLevel, Record, Rejection, Replica, ReplicaConfig, ReplicatedLog, Report,
-    RestoreError, Restored, RoleKind, SessionCall, SnapshotMeta, SnapshotSource, StateMachine,
-    Status, Ticket, Timestamp,
+    At, Batch, BatchBuilder, Carry, Change, Clock, Committed, Configuration, Effect, Effects,
+    Epoch, Event, Input, Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox,
+    Output, Parcel, PeerStatus, Position, ReadLevel, Record, Rejection, Replica, ReplicaConfig,
+    ReplicatedLog, Report, RestoreError, Restored, RoleKind, SessionCall, SnapshotMeta,
+    SnapshotSource, StateMachine, Status, Ticket, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +20,38 @@ pub(crate) struct Scripted {
     compacted: Option<Position>,
     /// What was committed may be lost.
     doubt: bool,
+    /// Up to where member 3 is.
+    matched: Option<(u64, Instant)>,
 }
 
 impl Scripted {
+    /// What concerns who the members are.
+    fn on_members(&mut self, now: Instant, input: Input<Order>, out: &mut Outbox<Self>) {
+        let to = NodeId(99);
+        match input {
+            Input::Receive {
+                message: Order::Members(configuration),
+                ..
+            } => self.configuration = configuration,
+            Input::Receive {
+                message: Order::Matched(position),
+                ..
+            } => self.matched = Some((position, now)),
+            Input::Receive {
+                message: Order::Reconfigured(ticket),
+                ..
+            } => out.push(Output::Report(Report::Reconfigured {
+                ticket: Ticket(ticket),
+                at: self.status.committed,
+            })),
+            Input::Reconfigure { ticket, change } => match self.refuse.take() {
+                Some(why) => out.push(Output::Reject { ticket, why }),
+                None => out.send(to, Order::Changed(ticket.0, change)),
+            },
+            _ => {}
+        }
+    }
+
     /// Up to where it was last told to forget.
     pub(crate) fn compacted(&self) -> Option<Position> {
         self.compacted
@@ -40,6 +69,11 @@ pub(crate) enum Order {
     /// Another member needs a snapshot that includes this.
     Want(u64),
     Doubt(bool),
+    Members(Configuration),
+    Matched(u64),
+    Reconfigured(u64),
+    /// What the log was told to change, under which ticket.
+    Changed(u64, Change),
     /// These voters are in force from this position on, chosen or not.
     Configure(u64, Vec<u64>),
     /// What the log says: it was asked to propose, or to name a position.
@@ -104,10 +138,20 @@ impl ReplicatedLog for Scripted {
             refuse: None,
             compacted: None,
             doubt: false,
+            matched: None,
         })
     }
 
-    fn step(&mut self, _: Instant, input: Input<Order>, out: &mut Outbox<Self>) {
+    fn peers(&self) -> Vec<PeerStatus> {
+        let peer = |(matched, heard)| PeerStatus {
+            id: NodeId(3),
+            matched: Position(matched),
+            heard,
+        };
+        self.matched.map(peer).into_iter().collect()
+    }
+
+    fn step(&mut self, now: Instant, input: Input<Order>, out: &mut Outbox<Self>) {
         let to = NodeId(99);
         match input {
             Input::Receive {
@@ -202,7 +246,7 @@ impl ReplicatedLog for Scripted {
                 self.status.committed = snapshot.position;
                 out.push(Output::Install { snapshot });
             }
-            _ => {}
+            other => self.on_members(now, other, out),
         }
     }
 

@@ -56,6 +56,11 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                     .line(self.now, Some(host), || format!("link {event}"));
             }
             Effect::Configured(_) => {}
+            Effect::Wish { member, answer } => {
+                self.trace.line(self.now, Some(host), || {
+                    format!("wish of {member}: {answer:?}")
+                });
+            }
             Effect::Report(report) => self.on_report(host, &report)?,
             Effect::Reply { ticket, at, reply } => {
                 let request = ticket.0 as usize;
