@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use quorate_core::{Change, ChangeError, Failure, Member as Seat, NodeId, ReadLevel, RoleKind};
+use quorate_core::{
+    Change, ChangeError, Failure, Member as Seat, NodeId, ReadLevel, RoleKind, Wish,
+};
 use quorate_node::{Node, OrderError};
 use quorate_raft::Raft;
 use tokio::time::sleep;
 
 use crate::harness::{
-    Cluster, Counters, Member, PATIENCE, count, increment, status, until, within,
+    Cluster, Counters, Member, PATIENCE, count, increment, increment_surely, status, until, within,
 };
 
 /// Starts a member that joins, as its operator would: told of the founders, and a learner.
@@ -150,5 +152,30 @@ async fn leadership_is_handed_over_and_a_member_without_a_vote_does_not_get_it()
         matches!(refused, Err(OrderError::NotLeader { leader: Some(to), .. }) if to == other),
         "{refused:?}"
     );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn learners_that_wish_for_a_vote_or_a_place_get_it_by_themselves() {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.member(cluster.leader().await).clone();
+    for _ in 0..20 {
+        increment(&leader, "n").await.unwrap();
+    }
+    let wishes = [
+        (4, Wish::Vote, "1 2 3 4"),
+        (5, Wish::Replace(NodeId(2)), "1 3 4 5"),
+    ];
+    for (id, wish, members) in wishes {
+        let node = join(&mut cluster, NodeId(id)).await;
+        let seat = Seat::learner(NodeId(id), node.address()).wishing(wish);
+        change(&cluster, Change::Add(seat)).await;
+        until(&node, |status| status.configuration.to_string() == members).await;
+    }
+    let gone = cluster.members.remove(&NodeId(2)).unwrap();
+    gone.stop().await;
+    let leader = cluster.member(leading(&cluster).await).clone();
+    assert_eq!(increment_surely(&leader, "n").await.reply, 21);
+    cluster.agree().await;
     cluster.stop().await;
 }
