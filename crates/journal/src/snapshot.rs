@@ -23,6 +23,7 @@ pub const CHUNK_BYTES: u32 = 256 << 10;
 const CHUNK_BYTES_MAX: u32 = 16 << 20;
 
 const ENDING: &str = ".snapshot";
+const PART_ENDING: &str = ".snapshot.part";
 const TEMP_ENDING: &str = ".snapshot.tmp";
 /// How many snapshots are kept: the newest and one older (`RELIABILITY` D6).
 const KEPT: usize = 2;
@@ -152,9 +153,10 @@ impl<D: Disk> SnapshotStore<D> {
         SnapshotWriter::begin(self.clone(), position, epoch)
     }
 
-    /// Begins to receive the snapshot `meta` from a peer.
+    /// Begins to receive the snapshot `meta` from a peer, or goes on where a former run has stopped; what was received of
+    /// any other is given up.
     pub fn receive(&self, meta: SnapshotMeta) -> Result<Incoming<D>, SnapshotError> {
-        Ok(Incoming::new(self.write(meta.position, meta.epoch)?, meta))
+        Incoming::begin(self.clone(), meta)
     }
 
     /// The stream of a snapshot, one checked chunk after the other.

@@ -383,3 +383,54 @@ fn readers_and_a_writer_share_the_store_between_threads() {
     thread.join().unwrap();
     assert_eq!(snapshots.newest().unwrap().position, Position(19));
 }
+
+#[test]
+fn what_was_received_of_a_snapshot_is_taken_up_after_a_crash_as_far_as_it_is_whole() {
+    let sender = MemDisk::new();
+    let (from, _) = open(&sender).unwrap();
+    // Whole chunks only: the last of them has to come again.
+    let (meta, chunk) = (store(&from, 9, 8 * 512).unwrap(), 512);
+    let whole = stream(9, 8 * 512);
+    for spoilt in [None, Some(2)] {
+        let disk = MemDisk::new();
+        let (to, _) = SnapshotStore::open(disk.clone(), CLUSTER, chunk).unwrap();
+        let mut incoming = to.receive(meta).unwrap();
+        incoming.write(0, &whole[..6 * 512 + 100]).unwrap();
+        drop(incoming);
+        let part = disk.list().unwrap().remove(0);
+        assert!(part.ends_with(".snapshot.part"), "{part}");
+        if let Some(number) = spoilt {
+            disk.flip(&part, (64 + number * (12 + 512) + 20) * 8);
+        }
+        let (to, found) = SnapshotStore::open(disk.clone(), CLUSTER, chunk).unwrap();
+        assert_eq!(found.newest, None);
+        let mut incoming = to.receive(meta).unwrap();
+        let upto = incoming.received_upto();
+        assert_eq!(upto, spoilt.unwrap_or(6) * 512);
+        incoming.write(upto, &whole[upto as usize..]).unwrap();
+        assert_eq!(incoming.finish().unwrap(), meta);
+        assert_eq!(read(&to, &meta).unwrap(), whole);
+        assert_eq!(disk.list().unwrap().len(), 1, "no part is left");
+    }
+}
+
+#[test]
+fn all_that_was_received_but_the_end_is_taken_up_and_another_snapshot_clears_it_away() {
+    let sender = MemDisk::new();
+    let (from, _) = open(&sender).unwrap();
+    let meta = store(&from, 9, 4 * 512).unwrap();
+    let other = store(&from, 10, 512).unwrap();
+    let disk = MemDisk::new();
+    let (to, _) = SnapshotStore::open(disk.clone(), CLUSTER, 512).unwrap();
+    let mut incoming = to.receive(meta).unwrap();
+    incoming.write(0, &stream(9, 4 * 512)).unwrap();
+    drop(incoming);
+    let incoming = to.receive(meta).unwrap();
+    assert_eq!(incoming.received_upto(), 3 * 512);
+    assert!(!incoming.is_complete());
+    drop(incoming);
+    let mut incoming = to.receive(other).unwrap();
+    assert_eq!(disk.list().unwrap().len(), 1);
+    incoming.write(0, &stream(10, 512)).unwrap();
+    assert_eq!(incoming.finish().unwrap(), other);
+}

@@ -4,8 +4,9 @@ use std::io::IoSlice;
 
 use quorate_core::{Epoch, Position, SnapshotMeta};
 
-use super::file::{Header, SnapshotFile, chunk_header, footer, seed};
-use super::{ENDING, SnapshotError, SnapshotStore};
+use super::file::{CHUNK_HEADER, Header, SnapshotFile, chunk_header, footer, seed};
+use super::{ENDING, PART_ENDING, SnapshotError, SnapshotStore};
+use crate::disk::read_full;
 use crate::{Disk, DiskFile};
 
 /// A snapshot that is being written. Dropped before it is [finished](Self::finish), it leaves nothing.
@@ -19,6 +20,8 @@ pub struct SnapshotWriter<D: Disk> {
     chunks: u32,
     offset: u64,
     pending: Vec<u8>,
+    /// What is written stays for the next run, if it is not finished in this one.
+    stays: bool,
 }
 
 impl<D: Disk> SnapshotWriter<D> {
@@ -26,6 +29,59 @@ impl<D: Disk> SnapshotWriter<D> {
         store: SnapshotStore<D>,
         position: Position,
         epoch: Epoch,
+    ) -> Result<Self, SnapshotError> {
+        let temp = store.temp();
+        Self::begin_as(store, (position, epoch), temp, |disk, temp| {
+            disk.create(temp, 0)
+        })
+    }
+
+    /// Continues the file of this name, or begins it; either way it stays when this is dropped.
+    fn continued(
+        store: SnapshotStore<D>,
+        meta: &SnapshotMeta,
+        part: String,
+        there: bool,
+    ) -> Result<Self, SnapshotError> {
+        let named = (meta.position, meta.epoch);
+        let mut this = if there {
+            Self::begin_as(store, named, part, D::open)?
+        } else {
+            Self::begin_as(store, named, part, |disk, part| disk.create(part, 0))?
+        };
+        this.stays = true;
+        if there {
+            this.take_up(meta.bytes)?;
+        }
+        Ok(this)
+    }
+
+    /// Takes what a former run has written, chunk by chunk, as far as it is whole. What is not synced is not believed less:
+    /// the end syncs it all and reads it back. The end of the stream is left to come, so that something is.
+    fn take_up(&mut self, bytes: u64) -> Result<(), SnapshotError> {
+        let chunk = self.store.chunk as usize;
+        let mut buffer = vec![0; CHUNK_HEADER + chunk];
+        while self.meta.bytes + (chunk as u64) < bytes {
+            let count = read_full(&self.file, self.offset, &mut buffer);
+            let count = count.map_err(SnapshotError::io("read", &self.temp))?;
+            let (head, data) = buffer.split_at(CHUNK_HEADER);
+            let whole = count == buffer.len() && head == chunk_header(self.seed, self.chunks, data);
+            if !whole {
+                break;
+            }
+            self.meta.checksum = crc32c::crc32c_append(self.meta.checksum, data);
+            self.meta.bytes += chunk as u64;
+            self.offset += buffer.len() as u64;
+            self.chunks += 1;
+        }
+        Ok(())
+    }
+
+    fn begin_as(
+        store: SnapshotStore<D>,
+        (position, epoch): (Position, Epoch),
+        temp: String,
+        open: impl FnOnce(&D, &str) -> std::io::Result<D::File>,
     ) -> Result<Self, SnapshotError> {
         if let Some(newest) = store.newest()
             && newest.position > position
@@ -42,11 +98,8 @@ impl<D: Disk> SnapshotWriter<D> {
             chunk: store.chunk,
         };
         let header = header.encode();
-        let temp = store.temp();
-        let file = store
-            .disk
-            .create(&temp, 0)
-            .map_err(SnapshotError::io("create", &temp))?;
+        let opened = open(&store.disk, &temp);
+        let file = opened.map_err(SnapshotError::io("create", &temp))?;
         let mut this = Self {
             file,
             temp,
@@ -60,6 +113,7 @@ impl<D: Disk> SnapshotWriter<D> {
             chunks: 0,
             offset: 0,
             pending: Vec::with_capacity(store.chunk as usize),
+            stays: false,
             store,
         };
         this.put(&[IoSlice::new(&header)])?;
@@ -139,19 +193,51 @@ impl<D: Disk> SnapshotWriter<D> {
 impl<D: Disk> Drop for SnapshotWriter<D> {
     fn drop(&mut self) {
         // After the rename there is no such file; on a disk that failed, the next start removes it.
-        drop(self.store.disk.remove(&self.temp));
+        if !self.stays {
+            drop(self.store.disk.remove(&self.temp));
+        }
     }
 }
 
-/// A snapshot that a peer sends in pieces.
+/// What a snapshot is called that has not come in full: by all that tells it from others.
+fn part_name(meta: &SnapshotMeta) -> String {
+    let SnapshotMeta {
+        position,
+        epoch,
+        bytes,
+        checksum,
+    } = meta;
+    let (round, node) = (epoch.round, epoch.node.0);
+    format!(
+        "{:016x}-{round:x}-{node:x}-{bytes:x}-{checksum:08x}{PART_ENDING}",
+        position.0
+    )
+}
+
+/// A snapshot that a peer sends in pieces. What has come of it stays when this is dropped, or the process ends, and the
+/// next one of the same name goes on there.
 pub struct Incoming<D: Disk> {
     writer: SnapshotWriter<D>,
     meta: SnapshotMeta,
 }
 
 impl<D: Disk> Incoming<D> {
-    pub(super) fn new(writer: SnapshotWriter<D>, meta: SnapshotMeta) -> Self {
-        Self { writer, meta }
+    /// Begins to receive `meta`, or goes on where a former run has stopped.
+    pub(super) fn begin(
+        store: SnapshotStore<D>,
+        meta: SnapshotMeta,
+    ) -> Result<Self, SnapshotError> {
+        let part = part_name(&meta);
+        let names = store.disk.list();
+        let names = names.map_err(SnapshotError::io("list", "the directory"))?;
+        let parts = names.iter().filter(|name| name.ends_with(PART_ENDING));
+        for other in parts.filter(|name| **name != part) {
+            let removed = store.disk.remove(other);
+            removed.map_err(SnapshotError::io("remove", other))?;
+        }
+        let there = names.contains(&part);
+        let writer = SnapshotWriter::continued(store, &meta, part, there)?;
+        Ok(Self { writer, meta })
     }
 
     /// Which snapshot this is to become.
@@ -182,13 +268,18 @@ impl<D: Disk> Incoming<D> {
         }
         let upto = self.received_upto();
         if offset <= upto && upto < end {
-            self.writer.write(&bytes[(upto - offset) as usize..])?;
+            let written = self.writer.write(&bytes[(upto - offset) as usize..]);
+            // A disk that is full gets its room back.
+            self.writer.stays = written.is_ok();
+            written?;
         }
         Ok(self.received_upto())
     }
 
     /// Compares the whole with what was announced and makes it visible, as [`SnapshotWriter::finish`] does.
-    pub fn finish(self) -> Result<SnapshotMeta, SnapshotError> {
+    pub fn finish(mut self) -> Result<SnapshotMeta, SnapshotError> {
+        // What is not what it ought to be is of no use to the next run either.
+        self.writer.stays = false;
         let received = self.writer.meta;
         if received != self.meta {
             let why = format!("{received:?} instead of {:?}", self.meta);
