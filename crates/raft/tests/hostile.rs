@@ -2,15 +2,16 @@
 //! without bound (R30).
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use quorate_core::{
-    Batch, Epoch, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output, Position,
-    ReplicatedLog, SnapshotMeta, Ticket, Timestamp,
+    Batch, Change, Configuration, Epoch, Input, Instant, Kind, Label, Mark, Member, Memory, NodeId,
+    Outbox, Output, Position, Rejection, ReplicatedLog, RoleKind, SnapshotMeta, Ticket, Timestamp,
 };
-use quorate_raft::{Append, Message, Point, Raft, RaftConfig, Run, Term};
+use quorate_raft::{Append, Configured, Lease, Message, Point, Raft, RaftConfig, Run, Term};
 
 /// Numbers where arithmetic breaks, and numbers that nearly fit.
 fn number() -> impl Strategy<Value = u64> {
@@ -37,19 +38,42 @@ fn point() -> impl Strategy<Value = Point> {
     (position(), term()).prop_map(|(position, term)| Point { position, term })
 }
 
+/// Members that follow from one another, joint or not; of some member 1 is none.
+fn configuration() -> impl Strategy<Value = Configuration> {
+    let half = || proptest::collection::btree_set(1..6u64, 1..4);
+    (half(), half(), any::<bool>()).prop_map(|(old, new, joint)| {
+        let of = |ids: BTreeSet<u64>| {
+            let voters: Vec<_> = ids.into_iter().map(NodeId).collect();
+            Configuration::founding(&voters, &[])
+        };
+        let (old, new) = (of(old), of(new));
+        let between = old.joint(&new).filter(|_| joint);
+        between.unwrap_or(new)
+    })
+}
+
 fn run() -> impl Strategy<Value = Run> {
-    (term(), number(), any::<bool>()).prop_map(|(term, sequence, noop)| {
+    (term(), number(), 0..8u64, configuration()).prop_map(|(term, sequence, kind, members)| {
         let label = Label {
             sequence,
             ..Label::default()
         };
-        let batch = if noop {
-            Batch::noop(Timestamp::ZERO)
-        } else {
-            Batch::one(label, Bytes::from_static(b"x"))
+        let command = Batch::one(label, Bytes::from_static(b"x"));
+        let batch = match kind {
+            0 | 1 => Batch::noop(Timestamp::ZERO),
+            2 | 3 => Batch::configuration(&members),
+            // It claims to name members, and does not.
+            4 => command.of_kind(Kind::Configuration),
+            _ => command,
         };
         Run { term, batch }
     })
+}
+
+fn configured() -> impl Strategy<Value = Option<Configured>> {
+    let one = (position(), configuration())
+        .prop_map(|(at, configuration)| Configured { at, configuration });
+    proptest::option::of(one)
 }
 
 fn message() -> impl Strategy<Value = Message> {
@@ -105,7 +129,7 @@ fn message() -> impl Strategy<Value = Message> {
             }
         }),
         (term(), position()).prop_map(|(term, commit)| Message::Commit { term, commit }),
-        (term(), point(), number()).prop_map(|(term, last, node)| {
+        (term(), point(), number(), configured()).prop_map(|(term, last, node, configured)| {
             let epoch = Epoch {
                 round: last.term.0,
                 node: NodeId(node / 4),
@@ -119,7 +143,7 @@ fn message() -> impl Strategy<Value = Message> {
             Message::Snapshot {
                 term,
                 meta,
-                configured: None,
+                configured,
             }
         }),
         term().prop_map(|term| Message::NewTerm { term }),
@@ -133,8 +157,23 @@ enum Event {
     Sync,
     Propose,
     Read,
+    Reconfigure(Change),
+    Transfer(Option<u64>),
     Compact(u64),
     Fetched,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let id = || (1..6u64).prop_map(NodeId);
+    prop_oneof![
+        id().prop_map(|id| Change::Add(Member::learner(id, ""))),
+        id().prop_map(Change::Promote),
+        id().prop_map(Change::Demote),
+        id().prop_map(Change::Remove),
+        (id(), id()).prop_map(|(old, new)| Change::Replace { old, new }),
+        (id(), 0..3u8).prop_map(|(id, priority)| Change::Prefer(id, priority)),
+        configuration().prop_map(|all| Change::Set(all.settled().members().to_vec())),
+    ]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -144,6 +183,8 @@ fn event() -> impl Strategy<Value = Event> {
         4 => Just(Event::Sync),
         2 => Just(Event::Propose),
         1 => Just(Event::Read),
+        1 => change().prop_map(Event::Reconfigure),
+        1 => proptest::option::of(1..6u64).prop_map(Event::Transfer),
         1 => (0..8u64).prop_map(Event::Compact),
         1 => Just(Event::Fetched),
     ]
@@ -160,7 +201,10 @@ struct Victim {
 
 impl Victim {
     fn new() -> Self {
-        let config = RaftConfig::new(NodeId(1), &[NodeId(1), NodeId(2), NodeId(3)]);
+        Self::of(RaftConfig::new(NodeId(1), &[1, 2, 3].map(NodeId)))
+    }
+
+    fn of(config: RaftConfig) -> Self {
         let memory = Memory {
             records: &mut std::iter::empty(),
             durable: Mark::ZERO,
@@ -195,6 +239,11 @@ impl Victim {
                 Input::Propose { ticket, batch }
             }
             Event::Read => Input::Read { ticket },
+            Event::Reconfigure(change) => Input::Reconfigure { ticket, change },
+            Event::Transfer(to) => Input::Transfer {
+                ticket,
+                to: to.map(NodeId),
+            },
             Event::Compact(back) => {
                 let upto = Position(self.chosen.get().saturating_sub(back));
                 let (position, epoch) = (self.chosen, self.chosen_in);
@@ -241,12 +290,24 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_message_makes_a_member_panic(events in proptest::collection::vec(event(), 1..150)) {
-        let mut victim = Victim::new();
+    fn no_message_makes_a_member_panic(
+        events in proptest::collection::vec(event(), 1..150),
+        alone: bool,
+        leased: bool,
+    ) {
+        let voters = if alone { 1 } else { 3 };
+        let voters: Vec<_> = (1..=voters).map(NodeId).collect();
+        let mut config = RaftConfig::new(NodeId(1), &voters);
+        config.lease = leased.then_some(Lease { drift_ppm: 1000 });
+        let mut victim = Victim::of(config);
         for event in events {
             victim.suffer(event);
             let status = victim.raft.status();
             prop_assert!(status.compacted <= status.committed && status.committed <= status.last);
+            prop_assert!(status.configured <= status.last);
+            prop_assert!(victim.raft.configuration().is_sane());
+            let lease = victim.raft.lease(victim.now);
+            prop_assert!(lease.is_none_or(|at| at == status.committed));
         }
     }
 }
@@ -302,4 +363,68 @@ fn an_append_that_denies_what_is_compacted_changes_nothing() {
     victim.suffer(Event::Message(2, Message::Append(append)));
     assert_eq!(victim.raft.anomalies(), 1);
     assert_eq!(victim.raft.status().last, Position(10));
+}
+
+/// A batch that claims to say who the members are has to say it, in one position: else the message is counted, and nothing of
+/// it taken.
+#[test]
+fn members_that_cannot_be_are_not_taken() {
+    let mut victim = Victim::new();
+    let (term, commit) = (Term(1), Position::ZERO);
+    let claim =
+        Batch::one(Label::default(), Bytes::from_static(b"us")).of_kind(Kind::Configuration);
+    let run = Run { term, batch: claim };
+    let append = Append {
+        term,
+        prev: Point::START,
+        commit,
+        runs: [run].into_iter().collect(),
+    };
+    victim.suffer(Event::Message(2, Message::Append(append)));
+    let meta = SnapshotMeta {
+        position: Position(10),
+        epoch: term.epoch(),
+        bytes: 1,
+        checksum: 1,
+    };
+    let offer = |at, voters: &[u64]| {
+        let voters: Vec<_> = voters.iter().copied().map(NodeId).collect();
+        let configuration = Configuration::founding(&voters, &[]);
+        Message::Snapshot {
+            term,
+            meta,
+            configured: Some(Configured {
+                at: Position(at),
+                configuration,
+            }),
+        }
+    };
+    victim.suffer(Event::Message(2, offer(11, &[1, 2])));
+    victim.suffer(Event::Message(2, offer(0, &[1, 2])));
+    victim.suffer(Event::Message(2, offer(9, &[])));
+    assert_eq!(victim.raft.anomalies(), 4);
+    victim.suffer(Event::Message(2, offer(9, &[1, 2])));
+    victim.suffer(Event::Fetched);
+    assert_eq!(victim.raft.status().configured, Position(9));
+    assert_eq!(victim.raft.configuration().to_string(), "1 2");
+}
+
+/// Who proposes members by the way of commands does not get around the rules of changing them.
+#[test]
+fn members_are_changed_by_order_only() {
+    let mut victim = Victim::of(RaftConfig::new(NodeId(1), &[NodeId(1)]));
+    victim.suffer(Event::Wait(0));
+    victim.suffer(Event::Sync);
+    victim.suffer(Event::Sync);
+    assert_eq!(victim.raft.status().role, RoleKind::Leader);
+    let batch = Batch::configuration(&Configuration::founding(&[NodeId(2)], &[]));
+    let mut outbox = Outbox::new();
+    let ticket = Ticket(7);
+    let input = Input::Propose { ticket, batch };
+    victim.raft.step(victim.now, input, &mut outbox);
+    let why = outbox.drain().find_map(|output| match output {
+        Output::Reject { why, .. } => Some(why),
+        _ => None,
+    });
+    assert_eq!(why, Some(Rejection::Unsupported));
 }

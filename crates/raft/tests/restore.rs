@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 use quorate_core::{
-    Batch, Instant, Label, Mark, Memory, NodeId, Position, ReplicatedLog, RestoreError,
-    SnapshotMeta,
+    Batch, Configuration, Instant, Label, Mark, Memory, NodeId, Position, ReplicatedLog,
+    RestoreError, SnapshotMeta,
 };
-use quorate_raft::{Point, Raft, RaftConfig, Record, Run, Term};
+use quorate_raft::{Configured, Point, Raft, RaftConfig, Record, Run, Term};
 
 fn point(position: u64, term: u64) -> Point {
     let (position, term) = (Position(position), Term(term));
@@ -36,6 +36,24 @@ fn compacted(term: u64, base: Point) -> Record {
         base,
         configured: None,
     }
+}
+
+/// Three voters become two at `at`; the append stands behind `prev`.
+fn change(prev: Point, term: u64) -> Record {
+    let batch = Batch::configuration(&two());
+    let term = Term(term);
+    let runs = [Run { term, batch }].into_iter().collect();
+    Record::Append { prev, runs }
+}
+
+fn two() -> Configuration {
+    Configuration::founding(&[1, 2].map(NodeId), &[])
+}
+
+/// What a record or a snapshot says of the members.
+fn named(at: u64) -> Option<Configured> {
+    let (at, configuration) = (Position(at), two());
+    Some(Configured { at, configuration })
 }
 
 fn snapshot(position: u64, term: u64) -> SnapshotMeta {
@@ -139,6 +157,87 @@ fn a_log_that_begins_behind_every_snapshot_is_refused() {
     restore(1, &records, Some(snapshot(1, 1))).unwrap();
     let other = restore(1, &records, Some(snapshot(1, 2))).unwrap_err();
     assert!(other.to_string().contains("another term"));
+}
+
+/// `KNOWN_BUGS` B20: who the members are is found again wherever the log says it, and rolled back with it.
+#[test]
+fn the_last_configuration_in_the_log_is_in_force_after_a_restart() {
+    let raft = restore(1, &[vote(1, 1), append(point(0, 0), 1)], None).unwrap();
+    assert_eq!(raft.status().configured, Position::ZERO);
+    assert_eq!(raft.configuration().to_string(), "1 2 3");
+    let mut records = vec![
+        vote(1, 1),
+        append(point(0, 0), 1),
+        change(point(1, 1), 1),
+        append(point(2, 1), 1),
+    ];
+    let raft = restore(1, &records, None).unwrap();
+    assert_eq!(raft.status().configured, Position(2));
+    assert_eq!(raft.configuration().to_string(), "1 2");
+    records.extend([vote(2, 2), append(point(1, 1), 2)]);
+    let raft = restore(1, &records, None).unwrap();
+    assert_eq!(raft.configuration().to_string(), "1 2 3", "it was cut");
+}
+
+/// Records and snapshot have to agree on who the members are.
+#[test]
+fn what_is_compacted_still_names_the_members() {
+    let forget = |base, configured| Record::Compacted {
+        term: Term(1),
+        voted_for: Some(NodeId(1)),
+        base,
+        configured,
+    };
+    let log = [
+        vote(1, 1),
+        append(point(0, 0), 1),
+        change(point(1, 1), 1),
+        append(point(2, 1), 1),
+    ];
+    let with = |record| [&log[..], &[record]].concat();
+    let whole = with(forget(point(3, 1), named(2)));
+    let saved = Some(snapshot(3, 1));
+    let start = |first: u64, records: &[Record], named: Option<Configured>| {
+        let marks = (first..).map(Mark);
+        let memory = Memory {
+            records: &mut marks.zip(records.iter().cloned()),
+            durable: Mark(first + records.len() as u64 - 1),
+            snapshot: saved,
+            configuration: named.map(|one| (one.at, one.configuration)),
+        };
+        let raft = Raft::restore(config(), Instant::ZERO, memory);
+        raft.map(|raft| raft.status().configured)
+    };
+    assert_eq!(start(1, &whole, named(2)), Ok(Position(2)));
+    // The same without its beginning.
+    assert_eq!(start(8, &whole[3..], named(2)), Ok(Position(2)));
+    let refused = |records: &[Record], told| start(1, records, told).unwrap_err().to_string();
+    for told in [None, named(1)] {
+        assert!(refused(&whole, told).contains("names other members"));
+    }
+    for record in [None, named(1)] {
+        let other = with(forget(point(3, 1), record));
+        assert!(refused(&other, named(2)).contains("named other members"));
+    }
+    for impossible in [named(4), named(0)] {
+        let other = with(forget(point(3, 1), impossible));
+        assert!(refused(&other, named(2)).contains("cannot be"));
+    }
+}
+
+/// A crash came between the fetched snapshot and its record.
+#[test]
+fn a_snapshot_beyond_the_log_says_who_the_members_are() {
+    let records = [vote(1, 1), append(point(0, 0), 1)];
+    let memory = Memory {
+        records: &mut (1..).map(Mark).zip(records),
+        durable: Mark(2),
+        snapshot: Some(snapshot(9, 1)),
+        configuration: Some((Position(7), two())),
+    };
+    let raft = Raft::restore(config(), Instant::ZERO, memory).unwrap();
+    assert_eq!(raft.status().configured, Position(7));
+    assert_eq!(raft.configuration(), &two());
 }
 
 #[test]
