@@ -51,9 +51,9 @@ fn two() -> Configuration {
 }
 
 /// What a record or a snapshot says of the members.
-fn named(at: u64) -> Option<Configured> {
+fn named(at: u64) -> Configured {
     let (at, configuration) = (Position(at), two());
-    Some(Configured { at, configuration })
+    Configured { at, configuration }
 }
 
 fn snapshot(position: u64, term: u64) -> SnapshotMeta {
@@ -195,7 +195,7 @@ fn what_is_compacted_still_names_the_members() {
         append(point(2, 1), 1),
     ];
     let with = |record| [&log[..], &[record]].concat();
-    let whole = with(forget(point(3, 1), named(2)));
+    let whole = with(forget(point(3, 1), Some(named(2))));
     let saved = Some(snapshot(3, 1));
     let start = |first: u64, records: &[Record], named: Option<Configured>| {
         let marks = (first..).map(Mark);
@@ -208,20 +208,20 @@ fn what_is_compacted_still_names_the_members() {
         let raft = Raft::restore(config(), Instant::ZERO, memory);
         raft.map(|raft| raft.status().configured)
     };
-    assert_eq!(start(1, &whole, named(2)), Ok(Position(2)));
+    assert_eq!(start(1, &whole, Some(named(2))), Ok(Position(2)));
     // The same without its beginning.
-    assert_eq!(start(8, &whole[3..], named(2)), Ok(Position(2)));
+    assert_eq!(start(8, &whole[3..], Some(named(2))), Ok(Position(2)));
     let refused = |records: &[Record], told| start(1, records, told).unwrap_err().to_string();
-    for told in [None, named(1)] {
+    for told in [None, Some(named(1))] {
         assert!(refused(&whole, told).contains("names other members"));
     }
-    for record in [None, named(1)] {
+    for record in [None, Some(named(1))] {
         let other = with(forget(point(3, 1), record));
-        assert!(refused(&other, named(2)).contains("named other members"));
+        assert!(refused(&other, Some(named(2))).contains("named other members"));
     }
-    for impossible in [named(4), named(0)] {
+    for impossible in [Some(named(4)), Some(named(0))] {
         let other = with(forget(point(3, 1), impossible));
-        assert!(refused(&other, named(2)).contains("cannot be"));
+        assert!(refused(&other, Some(named(2))).contains("cannot be"));
     }
 }
 
