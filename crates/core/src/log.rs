@@ -251,7 +251,8 @@ pub enum Input<M> {
         /// Who lets entries flow to it.
         direction: Direction,
     },
-    /// A snapshot is durable here, read back, and covers at least `upto`: entries up to there may go.
+    /// A snapshot is durable here, read back, and covers at least `upto`: entries up to there may go. A log that would
+    /// stay more than half full lets all go that the snapshot covers.
     Compact {
         /// The last position to forget; the log may keep more.
         upto: Position,

@@ -74,8 +74,16 @@ impl Paxos {
     /// Forgets what a snapshot covers, nothing else, and nothing that was not handed out.
     pub(crate) fn on_compact(&mut self, upto: Position, snapshot: SnapshotMeta, out: &mut Out) {
         self.snapshots.learn(snapshot);
+        self.forget_upto(upto.min(snapshot.position), out);
+        if self.acceptor.slots.bytes() > self.config.log_bytes_max / 2 {
+            // It could come to a stop: all that the snapshot covers goes.
+            self.forget_upto(snapshot.position, out);
+        }
+    }
+
+    fn forget_upto(&mut self, upto: Position, out: &mut Out) {
         let slots = &self.acceptor.slots;
-        let base = upto.min(snapshot.position).min(slots.settled());
+        let base = upto.min(slots.settled());
         if base > slots.base() {
             self.forget(base, out);
         }

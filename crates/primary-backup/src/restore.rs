@@ -271,20 +271,30 @@ impl PrimaryBackup {
             return;
         }
         self.state.learn(snapshot);
-        let base = self.log.compactable(upto.min(snapshot.position));
-        if base.position > self.log.base().position {
-            let record = Record::Compacted {
-                standing: self.agreed.standing,
-                base,
-                configured: self.roster.history().at(base.position).cloned(),
-            };
-            let mark = self.disk.persist(record, out);
-            self.log.compact(base, mark);
-            self.roster.compact(base.position);
-            let below = self.log.oldest_mark().unwrap_or(mark);
-            self.disk.reclaim(mark, below);
+        self.forget(upto.min(snapshot.position), out);
+        if self.log.bytes() > self.config.log_bytes_max / 2 {
+            // It could come to a stop: all that the snapshot covers goes.
+            self.forget(snapshot.position, out);
         }
         self.on_snapshot_taken(now, snapshot, out);
+    }
+
+    /// Forgets entries up to `upto`, as far as whole runs allow.
+    fn forget(&mut self, upto: Position, out: &mut Out) {
+        let base = self.log.compactable(upto);
+        if base.position <= self.log.base().position {
+            return;
+        }
+        let record = Record::Compacted {
+            standing: self.agreed.standing,
+            base,
+            configured: self.roster.history().at(base.position).cloned(),
+        };
+        let mark = self.disk.persist(record, out);
+        self.log.compact(base, mark);
+        self.roster.compact(base.position);
+        let below = self.log.oldest_mark().unwrap_or(mark);
+        self.disk.reclaim(mark, below);
     }
 }
 

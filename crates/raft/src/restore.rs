@@ -278,10 +278,19 @@ impl Raft {
         self.roster.history().at(point.position).cloned()
     }
 
-    /// Forgets entries up to `upto`, as far as whole runs allow. What a snapshot covers may go, nothing else.
+    /// Forgets entries up to `upto`; all that the snapshot covers where the log would stay more than half full, for
+    /// it could come to a stop.
     pub(crate) fn on_compact(&mut self, upto: Position, snapshot: SnapshotMeta, out: &mut Out) {
         self.snapshots.learn(snapshot);
-        let base = self.log.compactable(upto.min(snapshot.position));
+        self.forget(upto.min(snapshot.position), out);
+        if self.log.bytes() > self.config.log_bytes_max / 2 {
+            self.forget(snapshot.position, out);
+        }
+    }
+
+    /// Forgets entries up to `upto`, as far as whole runs allow.
+    fn forget(&mut self, upto: Position, out: &mut Out) {
+        let base = self.log.compactable(upto);
         if base.position == self.log.base().position {
             return;
         }

@@ -153,6 +153,29 @@ fn the_log_is_bounded_and_compaction_makes_room() {
 }
 
 #[test]
+fn a_log_that_would_stay_full_forgets_all_that_its_snapshot_covers() {
+    let mut leader = Leader::new(|config| {
+        config.uncommitted_bytes_max = 4096;
+        config.log_bytes_max = 8192;
+    });
+    let mut last = 1;
+    while leader.propose(1000).is_none() {
+        last += 1;
+        leader.confirm(last);
+    }
+    let snapshot = SnapshotMeta {
+        position: Position(last),
+        epoch: Term(1).epoch(),
+        bytes: 1,
+        checksum: 1,
+    };
+    let upto = Position::ZERO;
+    leader.step(Input::Compact { upto, snapshot });
+    assert_eq!(leader.raft.status().compacted, Position(last));
+    assert_eq!(leader.propose(1000), None);
+}
+
+#[test]
 fn waiting_reads_are_bounded() {
     let mut leader = Leader::new(|config| config.reads_max = 3);
     let ticket = Ticket(1);

@@ -55,7 +55,7 @@ pub enum Event<M> {
         /// Its name.
         snapshot: SnapshotMeta,
     },
-    /// The snapshot of [`Effect::TakeSnapshot`] could not be written (no room); the next one will be tried later.
+    /// The snapshot of [`Effect::TakeSnapshot`] could not be written (no room); another is tried later.
     SnapshotFailed,
     /// The answer to [`Effect::ReadChunk`].
     ChunkRead {

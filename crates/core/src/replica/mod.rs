@@ -206,7 +206,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 self.step_log(now, Input::Direct { peer, direction }, out);
             }
             Event::SnapshotStored { snapshot } => self.on_snapshot_stored(now, snapshot, out),
-            Event::SnapshotFailed => self.snapshots.on_failed(),
+            Event::SnapshotFailed => self.snapshots.on_failed(now + self.config.retry_interval),
             Event::ChunkRead {
                 to,
                 snapshot,
@@ -254,10 +254,11 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         let led = self.leading.status.leader.is_some();
         let requests = earlier(self.writes.deadline(led), self.reads.deadline(led));
         let fetch = self.snapshots.fetch.as_ref().and_then(Fetch::deadline);
+        let snapshot = earlier(fetch, self.snapshots.deadline());
         earlier(
             earlier(requests, self.log.deadline()),
             earlier(
-                earlier(fetch, self.serving.deadline()),
+                earlier(snapshot, self.serving.deadline()),
                 earlier(self.leading.advance, self.wishes.deadline()),
             ),
         )
@@ -403,6 +404,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
     }
 
     fn on_tick(&mut self, now: Instant, out: &mut Effects<L, S>) {
+        self.snapshots.on_tick(now);
         self.step_log(now, Input::Tick, out);
         let failure = self.no_leader();
         let mut fail = |ticket, failure| out.push(Effect::Fail { ticket, failure });

@@ -14,6 +14,8 @@ pub(super) struct Snapshots {
     /// Bytes applied since the newest snapshot.
     since: u64,
     taking: bool,
+    /// The last one could not be written: not before then is another tried.
+    again: Option<Instant>,
     /// The log wants one that includes this position.
     wanted: Option<Position>,
     newest: Option<SnapshotMeta>,
@@ -26,6 +28,7 @@ impl Snapshots {
             every: config.snapshot_every_bytes,
             since: 0,
             taking: false,
+            again: None,
             wanted: None,
             newest,
             fetch: None,
@@ -55,7 +58,8 @@ impl Snapshots {
     /// Whether one of the state at `applied` is due; it counts as being taken from now on.
     pub(super) fn begin(&mut self, applied: Position) -> bool {
         let wanted = self.wanted.is_some_and(|from| from <= applied);
-        let due = !self.taking && (wanted || self.since >= self.every);
+        let idle = !self.taking && self.again.is_none();
+        let due = idle && (wanted || self.since >= self.every);
         if due {
             (self.taking, self.since) = (true, 0);
         }
@@ -77,9 +81,22 @@ impl Snapshots {
         Some(previous.map_or(Position::ZERO, |previous| previous.position))
     }
 
-    /// One could not be written.
-    pub(super) const fn on_failed(&mut self) {
+    /// One could not be written. It is tried again then, without waiting for more to be applied: a log that could
+    /// forget nothing meanwhile may be full, and nothing more will be.
+    pub(super) fn on_failed(&mut self, again: Instant) {
         self.taking = false;
+        self.since = self.since.max(self.every);
+        self.again = Some(again);
+    }
+
+    /// Time has passed.
+    pub(super) fn on_tick(&mut self, now: Instant) {
+        self.again = self.again.filter(|again| *again > now);
+    }
+
+    /// When one is to be tried again.
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.again
     }
 
     /// The state was replaced by this one.

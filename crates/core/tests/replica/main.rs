@@ -396,6 +396,19 @@ fn a_snapshot_that_the_log_wants_is_taken_when_the_state_reaches_it_and_compacts
 }
 
 #[test]
+fn a_snapshot_that_could_not_be_written_is_tried_again_though_nothing_more_is_applied() {
+    let mut bench = Bench::with(|config| config.snapshot_every_bytes = 1);
+    bench.order(Order::Commit(foreign(2, 0, &[b"a"])));
+    assert_eq!(bench.seen(), ["TakeSnapshot 1@0"]);
+    bench.event(Event::SnapshotFailed);
+    assert_eq!(bench.seen(), [""; 0], "not at once");
+    let again = bench.replica.deadline().expect("there is something to do");
+    assert_eq!(again.since(bench.clock.now), Duration::from_millis(100));
+    assert_eq!(bench.after(99).seen(), [""; 0], "not yet");
+    assert_eq!(bench.after(1).seen(), ["TakeSnapshot 1@0"]);
+}
+
+#[test]
 fn a_snapshot_carries_the_state_and_what_was_applied_once() {
     let mut bench = Bench::with(|config| config.snapshot_every_bytes = 1);
     bench.order(Order::Commit(foreign(2, 0, &[b"a", b"b"])));

@@ -251,7 +251,15 @@ impl<L: ReplicatedLog> Learner<L> {
 
     fn on_compact(&mut self, upto: Position, snapshot: SnapshotMeta, out: &mut Out<L>) {
         self.newest = Some(snapshot);
-        let upto = upto.min(snapshot.position).min(self.prefix.last());
+        self.forget(upto.min(snapshot.position), out);
+        if self.prefix.bytes() > self.config.log_bytes_max / 2 {
+            // It could come to a stop: all that the snapshot covers goes.
+            self.forget(snapshot.position, out);
+        }
+    }
+
+    fn forget(&mut self, upto: Position, out: &mut Out<L>) {
+        let upto = upto.min(self.prefix.last());
         if upto > self.prefix.base() {
             self.rebase(upto, out);
         }
