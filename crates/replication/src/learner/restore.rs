@@ -17,12 +17,13 @@ pub(super) fn restore<L: ReplicatedLog>(
     memory: Memory<'_, LearnedRecord>,
 ) -> Result<Learner<L>, RestoreError> {
     config.validate().map_err(RestoreError::Config)?;
-    let mut prefix = Prefix::new(Position::ZERO);
-    let (mut epoch, mut whole) = (Epoch::default(), None);
+    let mut replay = Replay::new();
     for (mark, record) in memory.records {
-        let whole = *whole.get_or_insert(mark == Mark(1));
-        replay(&mut prefix, &mut epoch, (mark, record), whole)?;
+        replay.take(mark, record)?;
     }
+    let Replay {
+        mut prefix, epoch, ..
+    } = replay;
     let covered = memory
         .snapshot
         .map_or(Position::ZERO, |snapshot| snapshot.position);
@@ -65,31 +66,98 @@ pub(super) fn restore<L: ReplicatedLog>(
     })
 }
 
-fn replay(
-    prefix: &mut Prefix,
-    epoch: &mut Epoch,
-    (mark, record): (Mark, LearnedRecord),
-    whole: bool,
-) -> Result<(), RestoreError> {
-    match record {
-        LearnedRecord::Heard { epoch: heard } => *epoch = heard.max(*epoch),
-        LearnedRecord::Base { upto, epoch: heard } => {
-            *epoch = heard.max(*epoch);
-            prefix.forget(upto);
-        }
-        LearnedRecord::Chosen { first, runs } => {
-            if !whole && prefix.last() == Position::ZERO {
-                // What came before is forgotten, as a later record says.
-                prefix.forget(first.prev());
-            }
-            if first != prefix.last().next() {
-                let why = "what is chosen leaves no gap";
-                return Err(RestoreError::Contradiction { mark, why });
-            }
-            for (born, batch) in runs {
-                prefix.push(born, batch, mark);
-            }
+/// The records so far.
+struct Replay {
+    prefix: Prefix,
+    epoch: Epoch,
+    /// The next of what is chosen has to follow what there is. Where the oldest records are forgotten, the first of it
+    /// may come behind a gap: the base before it is older than they were, and a later one covers them.
+    joined: Option<bool>,
+}
+
+impl Replay {
+    fn new() -> Self {
+        Self {
+            prefix: Prefix::new(Position::ZERO),
+            epoch: Epoch::default(),
+            joined: None,
         }
     }
-    Ok(())
+
+    fn take(&mut self, mark: Mark, record: LearnedRecord) -> Result<(), RestoreError> {
+        let joined = *self.joined.get_or_insert(mark == Mark(1));
+        match record {
+            LearnedRecord::Heard { epoch } => self.epoch = epoch.max(self.epoch),
+            LearnedRecord::Base { upto, epoch } => {
+                self.epoch = epoch.max(self.epoch);
+                self.prefix.forget(upto);
+            }
+            LearnedRecord::Chosen { first, runs } => {
+                if !joined && first > self.prefix.last().next() {
+                    self.prefix.forget(first.prev());
+                }
+                if first != self.prefix.last().next() {
+                    let why = "what is chosen leaves no gap";
+                    return Err(RestoreError::Contradiction { mark, why });
+                }
+                for (born, batch) in runs {
+                    self.prefix.push(born, batch, mark);
+                }
+                self.joined = Some(true);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_core::{Batch, Timestamp};
+    use smallvec::smallvec;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn chosen(first: u64) -> LearnedRecord {
+        LearnedRecord::Chosen {
+            first: Position(first),
+            runs: smallvec![(Epoch::default(), Batch::noop(Timestamp::ZERO))],
+        }
+    }
+
+    fn base(upto: u64) -> LearnedRecord {
+        LearnedRecord::Base {
+            upto: Position(upto),
+            epoch: Epoch::default(),
+        }
+    }
+
+    /// What is held after these records, the first of which has this mark: behind which position, up to which.
+    fn held(first: u64, records: Vec<LearnedRecord>) -> Option<(u64, u64)> {
+        let mut replay = Replay::new();
+        for (mark, record) in (first..).zip(records) {
+            replay.take(Mark(mark), record).ok()?;
+        }
+        let prefix = replay.prefix;
+        Some((prefix.base().0, prefix.last().0))
+    }
+
+    #[test]
+    fn what_is_chosen_follows_what_there_is() {
+        assert_eq!(held(1, vec![chosen(1), chosen(2)]), Some((0, 2)));
+        assert_eq!(held(1, vec![chosen(2)]), None);
+        assert_eq!(held(1, vec![base(7), chosen(9)]), None);
+        assert_eq!(held(1, vec![chosen(1), base(7), chosen(8)]), Some((7, 8)));
+        assert_eq!(held(5, vec![chosen(3), chosen(5)]), None);
+    }
+
+    #[test]
+    fn the_oldest_records_may_be_gone_up_to_a_base_that_follows() {
+        assert_eq!(held(5, vec![chosen(3), chosen(4)]), Some((2, 4)));
+        // The base is older than the records that went with what the next one covers.
+        let rest = vec![base(3), chosen(7), chosen(8), base(7), chosen(9)];
+        assert_eq!(held(5, rest), Some((7, 9)));
+        assert_eq!(held(5, vec![base(9), chosen(7)]), None);
+    }
 }
