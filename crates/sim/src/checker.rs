@@ -49,6 +49,8 @@ pub(crate) type Verdict = Result<(), Violation>;
 /// All checkers of one run.
 pub(crate) struct Checkers {
     rules: Rules,
+    /// The first so many members vote.
+    voters: usize,
     disks: Vec<DiskView>,
     choices: Choices,
     applied: Applied,
@@ -56,12 +58,14 @@ pub(crate) struct Checkers {
 }
 
 impl Checkers {
-    pub(crate) fn new(members: usize, rules: Rules) -> Self {
+    /// Of so many members the first so many vote.
+    pub(crate) fn new((members, voters): (usize, usize), rules: Rules) -> Self {
         let disk = |host| DiskView::new(host, rules.chained);
         Self {
             rules,
+            voters,
             disks: (0..members).map(disk).collect(),
-            choices: Choices::new(rules),
+            choices: Choices::new(rules, voters),
             applied: Applied::default(),
             states: States::new(members),
         }
@@ -80,6 +84,7 @@ impl Checkers {
             match said {
                 Said::Accepted { first, values, .. } => self.choices.on_proposed(*first, values)?,
                 Said::Chosen { upto } => self.is_chosen(host, *upto)?,
+                Said::Learned { first, values } => self.choices.on_learned(host, *first, values)?,
                 Said::Promise { .. } | Said::Base { .. } => {}
             }
         }
@@ -123,9 +128,16 @@ impl Checkers {
                 Claim::Leads(epoch) => self.on_leader(host, *epoch)?,
                 Claim::Seeks(epoch) => self.states.on_candidate(host, *epoch)?,
                 Claim::Chosen { upto } => self.is_chosen(host, *upto)?,
+                Claim::Teaches { first, runs } => {
+                    let values: Vec<_> = value::held(runs).collect();
+                    self.choices.on_learned(host, *first, &values)?;
+                }
                 Claim::Proposes { first, runs } => {
                     let values: Vec<_> = value::held(runs).collect();
                     self.choices.on_proposed(*first, &values)?;
+                }
+                Claim::Vote { .. } if host >= self.voters => {
+                    return Err(no_vote(host, "gives a vote"));
                 }
                 Claim::Epoch(_)
                 | Claim::Vote { .. }
@@ -159,7 +171,11 @@ impl Checkers {
         if !self.states.on_leader(host, epoch)? {
             return Ok(());
         }
-        let votes = self.disks.iter().filter(|disk| disk.voted(epoch, host));
+        if host >= self.voters {
+            return Err(no_vote(host, "leads"));
+        }
+        let voters = self.disks[..self.voters].iter();
+        let votes = voters.filter(|disk| disk.voted(epoch, host));
         let votes = votes.count();
         if votes < self.rules.electing {
             let what = format!("member {} leads {epoch} by {votes} votes on disk", host + 1);
@@ -182,7 +198,8 @@ impl Checkers {
 
     /// A member that is in the epoch `now` says that this is chosen.
     pub(crate) fn on_commit(&mut self, host: usize, now: Epoch, run: &Committed) -> Verdict {
-        self.choices.on_commit(host, run, now, &self.disks)
+        let voters = &self.disks[..self.voters];
+        self.choices.on_commit(host, run, now, voters)
     }
 
     pub(crate) fn on_applied(&mut self, host: usize, at: Position, command: u64) -> Verdict {
@@ -242,6 +259,12 @@ impl Checkers {
         let disks = self.disks.iter().flat_map(|disk| &disk.marks);
         disks.chain(&self.choices.marks).copied().collect()
     }
+}
+
+/// Learners count for nothing.
+fn no_vote(host: usize, what: &str) -> Violation {
+    let what = format!("member {} has no vote and {what}", host + 1);
+    Violation::new("learners have no vote (R23)", what)
 }
 
 /// What a member shows of itself.

@@ -23,6 +23,8 @@ pub struct Plan {
     pub seed: u64,
     /// How many members.
     pub members: usize,
+    /// How many of them have no vote: the last.
+    pub learners: usize,
     /// Their limits.
     pub limits: Limits,
     /// The limits of what is around the log.
@@ -301,13 +303,22 @@ impl Plan {
         }
     }
 
+    /// How many members have a vote: the first.
+    pub(crate) const fn voters(&self) -> usize {
+        self.members - self.learners
+    }
+
     /// What its members have in common.
     pub(crate) fn cluster(&self) -> Cluster {
-        let majority = self.members / 2 + 1;
+        let voters = self.voters();
+        let everybody: Vec<NodeId> = (1..=self.members as u64).map(NodeId).collect();
+        let (members, learners) = everybody.split_at(voters);
+        let core = self.core & ((1 << voters) - 1);
         Cluster {
-            members: (1..=self.members as u64).map(NodeId).collect(),
+            members: members.to_vec(),
+            learners: learners.to_vec(),
             seed: self.seed,
-            left: (self.core.count_ones() as usize).max(majority),
+            left: (core.count_ones() as usize).max(voters / 2 + 1),
             limits: self.limits,
         }
     }

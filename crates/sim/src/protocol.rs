@@ -41,6 +41,11 @@ pub trait Protocol {
         false
     }
 
+    /// Whether it has members without a vote: then some runs have one or two.
+    fn has_learners(&self) -> bool {
+        false
+    }
+
     /// Whether it elects nobody: an operator says who leads (`Input::Promote`). Then there is one in its runs, who never
     /// does so by force, and promotes a member whenever nobody has led for long.
     fn is_appointed(&self) -> bool {
@@ -105,8 +110,10 @@ impl Rules {
 /// What all members of a run have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    /// All members.
+    /// All members that have a vote.
     pub members: Vec<NodeId>,
+    /// Those that have none.
+    pub learners: Vec<NodeId>,
     /// The run's own number: what is drawn from it is the same for all members, in all their lives.
     pub seed: u64,
     /// So many members are left in the end at the least, and have to be enough to elect and to choose.
@@ -179,6 +186,13 @@ pub enum Remembered {
         /// Whether what was behind them is gone.
         cuts: bool,
     },
+    /// These positions hold these values, which are chosen: what one without a vote remembers.
+    Learned {
+        /// The position of the first value.
+        first: Position,
+        /// The values, position after position. In which epoch they were accepted is not looked at.
+        runs: Vec<Run>,
+    },
     /// Everything up to here was known to be chosen, and is held.
     Chosen {
         /// The last position.
@@ -237,6 +251,13 @@ pub enum Claim {
     Chosen {
         /// The last position.
         upto: Position,
+    },
+    /// These values are chosen. In which epoch they were accepted is not looked at.
+    Teaches {
+        /// The position of the first value.
+        first: Position,
+        /// The values, position after position.
+        runs: Vec<Run>,
     },
     /// Its sender seeks to lead this epoch.
     Seeks(Epoch),

@@ -147,7 +147,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             hosts,
             network: Network::new(plan.network, rng.fork()),
             crowd: Crowd::new(workload, plan.clients, rng.fork(), everybody),
-            checkers: Checkers::new(plan.members, rules),
+            checkers: Checkers::new((plan.members, plan.voters()), rules),
             rules,
             cluster,
             notes: P::Notes::default(),

@@ -1,8 +1,10 @@
 //! Any log behind links that can be directed, as the simulator sees it.
 
-use quorate_core::{Direction, Message as _, NodeId, Rng};
-use quorate_replication::{Body, Budget, Frame, LinkConfig, Linked};
-use quorate_sim::{Claim, Cluster, Member, Protocol, Remembered, Rules};
+use quorate_core::{Batch, Direction, Epoch, Message as _, NodeId, Rng};
+use quorate_replication::{Body, Budget, Frame, LearnedRecord, LearnerConfig, LinkConfig, Page};
+use quorate_sim::{Claim, Cluster, Member, Protocol, Remembered, Rules, Run};
+
+use super::seat::{Seat, SeatConfig, SeatRecord};
 
 /// A log whose members send in one direction at first, or each in one of its own.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +28,7 @@ impl<P> LinkedProtocol<P> {
 type Message<P> = <<P as Protocol>::Log as quorate_core::ReplicatedLog>::Message;
 
 impl<P: Protocol> Protocol for LinkedProtocol<P> {
-    type Log = Linked<P::Log>;
+    type Log = Seat<P::Log>;
     type Notes = P::Notes;
 
     fn name(&self) -> &'static str {
@@ -36,16 +38,31 @@ impl<P: Protocol> Protocol for LinkedProtocol<P> {
     fn config(
         &self,
         member: &Member,
-    ) -> LinkConfig<<P::Log as quorate_core::ReplicatedLog>::Config> {
-        let mut rng = Rng::new(member.seed ^ member.life.0);
+    ) -> SeatConfig<<P::Log as quorate_core::ReplicatedLog>::Config> {
+        let Member {
+            id, life, cluster, ..
+        } = member;
+        let (members, learners) = (&cluster.members, &cluster.learners);
+        if learners.contains(id) {
+            return SeatConfig::Learner(Box::new(LearnerConfig {
+                budget: budget(cluster),
+                refresh: cluster.limits.election_timeout / 2,
+                log_bytes_max: cluster.limits.log_bytes,
+                ..LearnerConfig::new(*id, *life, members, learners)
+            }));
+        }
+        let mut rng = Rng::new(member.seed ^ life.0);
         let drawn = Direction::ALL[rng.below(4) as usize];
         let direction = self.direction.unwrap_or(drawn);
-        let log = self.log.config(member);
-        let members = &member.cluster.members;
-        LinkConfig {
-            budget: budget(&member.cluster),
-            ..LinkConfig::new(log, member.id, member.life, members, direction)
-        }
+        // Who only learns is unknown to the log itself: it pulls.
+        let mut voter = member.clone();
+        voter.cluster.learners.clear();
+        let log = self.log.config(&voter);
+        SeatConfig::Voter(Box::new(LinkConfig {
+            learners: learners.clone(),
+            budget: budget(cluster),
+            ..LinkConfig::new(log, *id, *life, members, direction)
+        }))
     }
 
     fn rules(&self, cluster: &Cluster) -> Rules {
@@ -56,20 +73,27 @@ impl<P: Protocol> Protocol for LinkedProtocol<P> {
         &self,
         record: &<Self::Log as quorate_core::ReplicatedLog>::Record,
     ) -> Vec<Remembered> {
-        self.log.remembered(record)
+        match record {
+            SeatRecord::Log(record) => self.log.remembered(record),
+            SeatRecord::Learned(record) => learned(record),
+        }
+    }
+
+    fn has_learners(&self) -> bool {
+        true
     }
 
     fn claims(&self, from: NodeId, to: NodeId, frame: &Frame<Message<P>>) -> Vec<Claim> {
         let claims = |message| self.log.claims(from, to, message);
         match &frame.body {
             Body::Carried(messages) => messages.iter().flat_map(claims).collect(),
+            Body::Page(page) => taught(page),
             // What is hollow is claimed where it was proposed; its sender's epoch and leadership it shares with control.
             Body::Hollow { .. }
             | Body::Probe
             | Body::Ask(_)
             | Body::Lend { .. }
-            | Body::Pull(_)
-            | Body::Page(_) => Vec::new(),
+            | Body::Pull(_) => Vec::new(),
         }
     }
 
@@ -100,6 +124,8 @@ impl<P: Protocol> Protocol for LinkedProtocol<P> {
             Body::Probe => Some(PROBE),
             Body::Lend { pieces, .. } if pieces.is_empty() => Some(NOT_HERE),
             Body::Lend { .. } => Some(LENT),
+            Body::Page(page) if page.gone.is_some() => Some(GONE),
+            Body::Page(page) if page.leader != Some(from) => Some(TAUGHT),
             Body::Ask(_) | Body::Pull(_) | Body::Page(_) => None,
         }
     }
@@ -110,11 +136,14 @@ impl<P: Protocol> Protocol for LinkedProtocol<P> {
         member: NodeId,
         record: &<Self::Log as quorate_core::ReplicatedLog>::Record,
     ) -> Option<&'static str> {
-        self.log.mark_record(notes, member, record)
+        match record {
+            SeatRecord::Log(record) => self.log.mark_record(notes, member, record),
+            SeatRecord::Learned(_) => None,
+        }
     }
 
     fn rare(&self) -> &'static [&'static str] {
-        &[FETCH, HOLLOW, PROBE, NOT_HERE, LENT]
+        &[FETCH, HOLLOW, PROBE, NOT_HERE, LENT, GONE, TAUGHT]
     }
 
     fn describe(&self, frame: &Frame<Message<P>>) -> String {
@@ -142,6 +171,61 @@ const HOLLOW: &str = "links: a command went hollow";
 const PROBE: &str = "links: a peer was asked what became of what was sent";
 const NOT_HERE: &str = "links: a body was asked for where it is not";
 const LENT: &str = "links: a body was lent";
+const GONE: &str = "links: a learner asked for what is forgotten";
+const TAUGHT: &str = "links: a learner was taught by one that does not lead";
+
+/// What is chosen is all that a learner remembers.
+fn learned(record: &LearnedRecord) -> Vec<Remembered> {
+    let heard = |epoch: &Epoch| Remembered::Promise {
+        epoch: *epoch,
+        vote: None,
+    };
+    match record {
+        LearnedRecord::Chosen { first, runs } => vec![Remembered::Learned {
+            first: *first,
+            runs: runs.iter().map(run).collect(),
+        }],
+        LearnedRecord::Heard { epoch } => vec![heard(epoch)],
+        LearnedRecord::Base { upto, epoch } => vec![
+            heard(epoch),
+            Remembered::Base {
+                upto: *upto,
+                keeps: true,
+            },
+        ],
+    }
+}
+
+/// What a page says is chosen, is, whoever sends it.
+fn taught(page: &Page) -> Vec<Claim> {
+    let runs = Claim::Teaches {
+        first: page.first,
+        runs: page.runs.iter().map(run).collect(),
+    };
+    let chosen = Claim::Chosen {
+        upto: page.committed,
+    };
+    let offer = page.gone.map(|meta| Claim::Covers {
+        upto: meta.position,
+    });
+    [
+        Some(runs),
+        Some(chosen),
+        Some(Claim::Epoch(page.epoch)),
+        offer,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn run((epoch, batch): &(Epoch, Batch)) -> Run {
+    Run {
+        accepted: *epoch,
+        born: *epoch,
+        batch: batch.clone(),
+    }
+}
 
 /// As tight as the run's other limits.
 fn budget(cluster: &Cluster) -> Budget {

@@ -9,6 +9,8 @@ mod paxos;
 mod primary_backup;
 #[path = "raft.rs"]
 mod raft;
+#[path = "seat.rs"]
+mod seat;
 
 use linked::LinkedProtocol;
 pub(crate) use paxos::PaxosProtocol;

@@ -36,7 +36,7 @@ struct Arguments {
     /// Which log.
     #[arg(long, value_enum, default_value_t = Log::Raft)]
     log: Log,
-    /// How many members; drawn for each seed if not given.
+    /// How many members that vote; drawn for each seed if not given.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=7))]
     nodes: Option<u8>,
     /// Minutes of virtual time that faults go on in each run; drawn if not given.
@@ -142,6 +142,7 @@ impl Arguments {
             unsafe_disks: self.unsafe_disks,
             directed: false,
             appointed: false,
+            learners: false,
         }
     }
 
@@ -308,8 +309,8 @@ fn replay<P: Protocol>(
     let plan = whole.keeping(&kept);
     let report = run(protocol, &workload, &plan, true);
     println!(
-        "{} members, {:?}\n{:?}\n{:?}\n{:?}",
-        plan.members, plan.limits, plan.around, plan.network, plan.clients
+        "{} members, {} of them without a vote, {:?}\n{:?}\n{:?}\n{:?}",
+        plan.members, plan.learners, plan.limits, plan.around, plan.network, plan.clients
     );
     let numbers: Vec<String> = kept.iter().map(ToString::to_string).collect();
     let numbers = numbers.join(",");

@@ -49,6 +49,7 @@ impl Protocol for PaxosProtocol {
             log_bytes_max: limits.log_bytes,
             reads_max: limits.reads,
             seed: member.seed,
+            learners: member.cluster.learners.clone(),
             ..PaxosConfig::new(member.id, &member.cluster.members)
         }
     }
@@ -60,6 +61,10 @@ impl Protocol for PaxosProtocol {
             choosing: sizes.phase_2,
             chained: false,
         }
+    }
+
+    fn has_learners(&self) -> bool {
+        true
     }
 
     fn remembered(&self, record: &Record) -> Vec<Remembered> {

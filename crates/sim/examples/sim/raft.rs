@@ -30,12 +30,17 @@ impl Protocol for RaftProtocol {
             log_bytes_max: limits.log_bytes,
             reads_max: limits.reads,
             seed: member.seed,
+            learners: member.cluster.learners.clone(),
             ..RaftConfig::new(member.id, &member.cluster.members)
         }
     }
 
     fn rules(&self, cluster: &Cluster) -> Rules {
         Rules::majorities(cluster.members.len(), true)
+    }
+
+    fn has_learners(&self) -> bool {
+        true
     }
 
     fn remembered(&self, record: &Record) -> Vec<Remembered> {

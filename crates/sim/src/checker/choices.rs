@@ -16,6 +16,8 @@ const APART_MAX: u64 = 1 << 21;
 
 pub(super) struct Choices {
     rules: Rules,
+    /// The first so many disks count.
+    voters: usize,
     /// What is known of 1, 2, 3 …
     places: Vec<Place>,
     /// Up to where somebody has said what is chosen.
@@ -48,9 +50,10 @@ struct Choice {
 }
 
 impl Choices {
-    pub(super) const fn new(rules: Rules) -> Self {
+    pub(super) const fn new(rules: Rules, voters: usize) -> Self {
         Self {
             rules,
+            voters,
             places: Vec::new(),
             committed: Position::ZERO,
             marks: BTreeSet::new(),
@@ -127,7 +130,7 @@ impl Choices {
 
     /// A disk has accepted this: on it, synced. Where positions are decided one by one, that may choose it.
     pub(super) fn on_stored(&mut self, host: usize, at: Position, held: Held) -> Verdict {
-        if self.rules.chained {
+        if self.rules.chained || host >= self.voters {
             return Ok(());
         }
         let enough = self.rules.choosing;
@@ -141,6 +144,23 @@ impl Choices {
             return Ok(());
         }
         self.choose(at, held.accepted, held.value)
+    }
+
+    /// A member is told, or tells, that these are chosen, from `first` on.
+    pub(super) fn on_learned(&mut self, host: usize, first: Position, values: &[Held]) -> Verdict {
+        for (held, at) in values.iter().zip(first.0..) {
+            let chosen = self.place(Position(at))?.chosen;
+            if chosen.is_none_or(|choice| choice.value != held.value) {
+                let other = chosen.map(|choice| choice.value.epoch);
+                let what = format!(
+                    "member {}: a value of {} at {at}, chosen is one of {other:?}",
+                    host + 1,
+                    held.value.epoch
+                );
+                return Err(Violation::new("what is learned is chosen (X5)", what));
+            }
+        }
+        Ok(())
     }
 
     /// `value` is chosen at `at`, in `epoch` or before it. Every later epoch can only have proposed the same, also

@@ -24,6 +24,10 @@ pub(super) enum Said {
         values: Vec<Held>,
         cuts: bool,
     },
+    Learned {
+        first: Position,
+        values: Vec<Held>,
+    },
     Chosen {
         upto: Position,
     },
@@ -41,6 +45,10 @@ impl From<Remembered> for Said {
                 first,
                 values: held(&runs).collect(),
                 cuts,
+            },
+            Remembered::Learned { first, runs } => Self::Learned {
+                first,
+                values: held(&runs).collect(),
             },
             Remembered::Chosen { upto } => Self::Chosen { upto },
             Remembered::Base { upto, keeps } => Self::Base { upto, keeps },
@@ -132,7 +140,7 @@ impl DiskView {
                 );
                 Err(Violation::new("accepted as promised (P2, P11)", what))
             }
-            Said::Chosen { .. } | Said::Base { .. } => Ok(()),
+            Said::Learned { .. } | Said::Chosen { .. } | Said::Base { .. } => Ok(()),
         }
     }
 
@@ -143,9 +151,10 @@ impl DiskView {
             for said in said {
                 let hint = match &said {
                     Said::Chosen { upto } => *upto,
-                    Said::Promise { .. } | Said::Accepted { .. } | Said::Base { .. } => {
-                        Position::ZERO
-                    }
+                    Said::Promise { .. }
+                    | Said::Accepted { .. }
+                    | Said::Learned { .. }
+                    | Said::Base { .. } => Position::ZERO,
                 };
                 self.learn(said, choices)?;
                 if hint > self.whole.max(self.snapshot) {
@@ -255,7 +264,9 @@ impl DiskView {
                     }
                 }
                 Said::Base { upto, keeps } if *upto >= at || !keeps => has = *upto >= at,
+                // Who learns does not lead.
                 Said::Accepted { .. }
+                | Said::Learned { .. }
                 | Said::Base { .. }
                 | Said::Promise { .. }
                 | Said::Chosen { .. } => {}
@@ -291,6 +302,11 @@ impl DiskView {
                     let kept = end.0.saturating_sub(self.base.0 + 1);
                     self.slots.truncate(kept as usize);
                     self.whole = self.whole.min(self.base.plus(kept));
+                }
+            }
+            Said::Learned { first, values } => {
+                for (held, at) in values.into_iter().zip(first.0..) {
+                    self.put(Position(at), held);
                 }
             }
             Said::Chosen { .. } => {}

@@ -12,7 +12,7 @@ use crate::{Limits, Moment, Protocol};
 /// What is not drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// How many members; none: drawn.
+    /// How many members that vote; none: drawn.
     pub members: Option<usize>,
     /// How long faults go on; none: drawn, about half a minute.
     pub lasts: Option<Duration>,
@@ -22,6 +22,8 @@ pub struct Options {
     pub directed: bool,
     /// Members are told to lead at bad moments, for logs whose leader is appointed.
     pub appointed: bool,
+    /// Some runs have members without a vote, for logs that know such.
+    pub learners: bool,
 }
 
 impl Options {
@@ -30,6 +32,7 @@ impl Options {
         Self {
             directed: protocol.is_directed(),
             appointed: protocol.is_appointed(),
+            learners: protocol.has_learners(),
             ..self
         }
     }
@@ -37,10 +40,18 @@ impl Options {
 
 pub(super) fn plan(seed: u64, options: &Options) -> Plan {
     let mut rng = Rng::new(seed ^ 0x5157_0a7e_0000_0000);
-    let members = match options.members {
+    let voters = match options.members {
         Some(members) => members.clamp(1, MEMBERS_MAX),
         None => *pick(&mut rng, &[1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 5, 6, 7]),
     };
+    // Their dice are their own: whether a log knows learners makes no other difference.
+    let mut dice = Rng::new(seed ^ 0x6c65_6172_6e00);
+    let learners = if options.learners && dice.one_in(3) {
+        (1 + dice.below(2) as usize).min(MEMBERS_MAX - voters)
+    } else {
+        0
+    };
+    let members = voters + learners;
     let lasts = options
         .lasts
         .unwrap_or_else(|| millis(&mut rng, 10_000, 40_000));
@@ -50,6 +61,7 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
     let mut draw = Draw {
         rng: rng.fork(),
         members,
+        voters,
         lasts,
         election_timeout: limits.election_timeout,
         unsafe_disks: options.unsafe_disks,
@@ -62,13 +74,14 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
     Plan {
         seed,
         members,
+        learners,
         limits,
         around,
         network: network(&mut rng),
         clients: clients(&mut rng),
         faults,
         heals: Moment::START.after(lasts),
-        core: core(&mut rng, members, &lost),
+        core: core(&mut rng, (voters, members), &lost),
         unsafe_disks: options.unsafe_disks,
     }
 }
@@ -144,8 +157,8 @@ fn clients(rng: &mut Rng) -> Clients {
     }
 }
 
-/// Everybody, or a bare majority without the members whose disks may be lost.
-fn core(rng: &mut Rng, members: usize, lost: &[usize]) -> u8 {
+/// Everybody, or a bare majority of those who vote, without the members whose disks may be lost.
+fn core(rng: &mut Rng, (voters, members): (usize, usize), lost: &[usize]) -> u8 {
     let everybody = (1u8 << members) - 1;
     let sound = lost
         .iter()
@@ -153,9 +166,13 @@ fn core(rng: &mut Rng, members: usize, lost: &[usize]) -> u8 {
     if rng.one_in(2) {
         return sound;
     }
+    let voting = (1u8 << voters) - 1;
     let mut core = sound;
-    while core.count_ones() as usize > members / 2 + 1 {
-        core &= !(1 << rng.below(members as u64));
+    while (core & voting).count_ones() as usize > voters / 2 + 1 {
+        core &= !(1 << rng.below(voters as u64));
+    }
+    for learner in voters..members {
+        core &= !(rng.below(2) << learner) as u8;
     }
     core
 }
@@ -211,14 +228,19 @@ mod tests {
     #[test]
     fn a_majority_of_disks_is_never_lost_and_is_healed_in_the_end() {
         for seed in 0..2_000 {
-            let plan = Plan::draw(seed, &Options::default());
+            let options = Options {
+                learners: true,
+                ..Options::default()
+            };
+            let plan = Plan::draw(seed, &options);
             let lost = plan.faults.iter().filter_map(|one| match one.fault {
                 Fault::Decay { member, .. } | Fault::Wipe(member) => Some(1u8 << member),
                 _ => None,
             });
             let lost = lost.fold(0, |all, one| all | one);
             assert_eq!(plan.core & lost, 0, "{seed}");
-            assert!(plan.core.count_ones() as usize > plan.members / 2, "{seed}");
+            let voting = plan.core & ((1 << plan.voters()) - 1);
+            assert!(voting.count_ones() as usize > plan.voters() / 2, "{seed}");
         }
     }
 }

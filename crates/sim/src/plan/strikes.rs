@@ -12,6 +12,8 @@ use crate::{Moment, Rot, Survival};
 pub(super) struct Draw {
     pub(super) rng: Rng,
     pub(super) members: usize,
+    /// The first so many of them vote.
+    pub(super) voters: usize,
     pub(super) lasts: Duration,
     pub(super) election_timeout: Duration,
     pub(super) unsafe_disks: bool,
@@ -20,16 +22,23 @@ pub(super) struct Draw {
 }
 
 impl Draw {
-    /// Whose disks may be lost for good: never a majority's, unless that is what is to be tried.
+    /// Whose disks may be lost for good: never a majority's of those who vote, unless that is what is to be tried.
     pub(super) fn lost_disks(&mut self) -> Vec<usize> {
         let spare = if self.unsafe_disks {
-            self.members
+            self.voters
         } else {
-            (self.members - 1) / 2
+            (self.voters - 1) / 2
         };
         let count = self.rng.below(spare as u64 + 1) as usize;
-        let first = self.member();
-        (0..count).map(|n| (first + n) % self.members).collect()
+        let first = self.rng.below(self.voters as u64) as usize;
+        let voters = (0..count).map(|n| (first + n) % self.voters);
+        let mut lost: Vec<usize> = voters.collect();
+        for learner in self.voters..self.members {
+            if self.rng.one_in(4) {
+                lost.push(learner);
+            }
+        }
+        lost
     }
 
     pub(super) fn all(&mut self, faults: &mut Vec<Planned>, lost: &[usize]) {

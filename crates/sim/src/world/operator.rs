@@ -90,7 +90,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             let away = self.phase != Phase::Faults && !self.plan.is_core(*host);
             machine.process.is_some() && machine.paused <= self.now && !away
         };
-        (0..self.hosts.len()).filter(reachable).collect()
+        (0..self.plan.voters()).filter(reachable).collect()
     }
 
     /// Whether a quorum follows one that leads.

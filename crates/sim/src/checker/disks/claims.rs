@@ -32,7 +32,7 @@ impl DiskView {
             ),
             Claim::Covers { upto } => (*upto <= self.snapshot, "the snapshot that it offers"),
             Claim::Tells { first, end, runs } => return self.tells(*first, *end, runs),
-            Claim::Chosen { .. } | Claim::Proposes { .. } => return Ok(()),
+            Claim::Chosen { .. } | Claim::Proposes { .. } | Claim::Teaches { .. } => return Ok(()),
         };
         if holds {
             return Ok(());
