@@ -174,9 +174,8 @@ impl Checkers {
         if host >= self.voters {
             return Err(no_vote(host, "leads"));
         }
-        let voters = self.disks[..self.voters].iter();
-        let votes = voters.filter(|disk| disk.voted(epoch, host));
-        let votes = votes.count();
+        let disks = self.disks[..self.voters].iter();
+        let votes = disks.filter(|disk| disk.voted(epoch, host)).count();
         if votes < self.rules.electing {
             let what = format!("member {} leads {epoch} by {votes} votes on disk", host + 1);
             return Err(Violation::new("a quorum elects (R1, B6, P4)", what));

@@ -11,6 +11,10 @@ use crate::{Limits, Moment, Protocol};
 
 /// What is not drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of a run"
+)]
 pub struct Options {
     /// How many members that vote; none: drawn.
     pub members: Option<usize>,

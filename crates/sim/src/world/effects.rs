@@ -55,7 +55,6 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.trace
                     .line(self.now, Some(host), || format!("link {event}"));
             }
-            Effect::Configured(_) => {}
             Effect::Wish { member, answer } => {
                 self.trace.line(self.now, Some(host), || {
                     format!("wish of {member}: {answer:?}")
@@ -72,7 +71,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.hear(request, Ok(output));
             }
             // No client here opens sessions yet.
-            Effect::Opened { .. } | Effect::Closed { .. } => {}
+            Effect::Configured(_) | Effect::Opened { .. } | Effect::Closed { .. } => {}
             Effect::Fail { ticket, failure } => {
                 let request = ticket.0 as usize;
                 self.trace.line(self.now, Some(host), || {
