@@ -122,6 +122,9 @@ pub enum ChangeError {
     /// An address longer than [`Configuration::ADDRESS_MAX`].
     #[error("the address of {0} is too long")]
     Address(NodeId),
+    /// The id 0.
+    #[error("0 names no member")]
+    Nobody,
     /// Nothing would be different.
     #[error("nothing would change")]
     Unchanged,
@@ -288,6 +291,9 @@ impl Configuration {
         {
             return Err(ChangeError::NotVoter(member.id));
         }
+        if next.contains(NodeId::ZERO) {
+            return Err(ChangeError::Nobody);
+        }
         let long = |member: &&Member| member.address.len() > Self::ADDRESS_MAX;
         if let Some(member) = next.members.iter().find(long) {
             return Err(ChangeError::Address(member.id));
@@ -428,6 +434,10 @@ mod tests {
                 ChangeError::Known(NodeId(2)),
             ),
             (Change::Prefer(NodeId(1), 0), ChangeError::Unchanged),
+            (
+                Change::Add(Member::learner(NodeId::ZERO, "")),
+                ChangeError::Nobody,
+            ),
             (set(Vec::new()), ChangeError::NoVoter),
             (
                 Change::Add(Member::learner(NodeId(7), long)),
