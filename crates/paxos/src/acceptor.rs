@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use quorate_core::{Mark, Position, Ranges};
 use smallvec::SmallVec;
 
+use crate::lease::Pledge;
 use crate::slots::{Fit, Slots};
 use crate::{Ballot, Value, Vote};
 
@@ -28,11 +29,13 @@ pub(crate) struct Acceptor {
     durable: Ranges,
     /// Whether anything was accepted in the promised ballot: then its phase 1 is over.
     accepting: bool,
+    /// Whose lease it keeps.
+    pub(crate) pledge: Pledge,
 }
 
 impl Acceptor {
     /// The acceptor as its journal remembers it: all of it is on disk.
-    pub(crate) fn restored(promised: Ballot, slots: Slots) -> Self {
+    pub(crate) fn restored(promised: Ballot, slots: Slots, pledge: Pledge) -> Self {
         let (mut taken, mut durable) = (Ranges::new(), Ranges::new());
         let (first, last) = (slots.base().next(), slots.last());
         slots.accepted_in(promised, first, last, |start, end| {
@@ -50,6 +53,7 @@ impl Acceptor {
             accepting: !taken.is_empty(),
             taken,
             durable,
+            pledge,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use quorate_core::{Batch, Epoch, NodeId, Position};
+use quorate_core::{Batch, Configuration, Epoch, Kind, Label, NodeId, Position};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -87,7 +87,41 @@ impl Value {
     /// Whether a member can have proposed it in `ballot`, or carried it on from an earlier one.
     pub(crate) fn is_sane(&self, ballot: Ballot) -> bool {
         let sequence = self.batch.label().sequence;
-        self.born.is_used() && self.born <= ballot && sequence.checked_add(self.slots()).is_some()
+        let whole = || self.slots() == 1 && self.batch.configured().is_some();
+        self.born.is_used()
+            && self.born <= ballot
+            && sequence.checked_add(self.slots()).is_some()
+            && (!self.is_configuration() || whole())
+    }
+
+    /// Who the members are to be: what was handed out up to `after` says who they were, and what this follows from.
+    ///
+    /// The number of a configuration's label is the position of the configuration that it follows: so a proposer knows
+    /// one that it must not carry on, because another has come between.
+    pub(crate) fn configuration(
+        born: Ballot,
+        configuration: &Configuration,
+        after: Position,
+    ) -> Self {
+        let label = Label {
+            sequence: after.get(),
+            ..Label::default()
+        };
+        let body = Batch::configuration(configuration).body();
+        Self {
+            born,
+            batch: Batch::one(label, body).of_kind(Kind::Configuration),
+        }
+    }
+
+    /// Whether it says who the members are.
+    pub(crate) fn is_configuration(&self) -> bool {
+        self.batch.kind() == Kind::Configuration
+    }
+
+    /// Whether it is a configuration that follows the one that stands at `configured`.
+    pub(crate) fn follows(&self, configured: Position) -> bool {
+        self.is_configuration() && self.batch.label().sequence == configured.get()
     }
 }
 
@@ -148,17 +182,24 @@ pub(crate) fn write_values(
         return f.write_str("nothing");
     }
     let mut at = first;
-    let same = |a: &Value, b: &Value| (a.born, a.batch.is_noop()) == (b.born, b.batch.is_noop());
+    let same = |a: &Value, b: &Value| (a.born, a.batch.kind()) == (b.born, b.batch.kind());
     for (index, group) in values.chunk_by(same).enumerate() {
         let last = at.plus(slots(group)).prev();
         let space = if index == 0 { "" } else { " " };
         write!(f, "{space}{}@{}", Span(at, last), group[0].born)?;
-        if group[0].batch.is_noop() {
-            f.write_str("(noop)")?;
-        }
+        write_kind(f, &group[0])?;
         at = last.next();
     }
     Ok(())
+}
+
+/// Writes behind a value what it is, if it is no command.
+pub(crate) fn write_kind(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
+    match value.batch.configured() {
+        Some(configuration) => write!(f, "({configuration})"),
+        None if value.batch.is_noop() => f.write_str("(noop)"),
+        None => Ok(()),
+    }
 }
 
 /// `first..last`, or one number.

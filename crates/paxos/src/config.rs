@@ -5,17 +5,21 @@ use core::time::Duration;
 
 use quorate_core::{Limit, NodeId, Quorum, QuorumError};
 
+use crate::Lease;
+
 /// The config of one member. Voters, learners, quorums, timeouts and limits ought to be the same on all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaxosConfig {
     /// This member: one of the voters or of the learners.
     pub id: NodeId,
-    /// The acceptors that count; any of them may lead.
+    /// The acceptors that count, as long as the log says nothing else; any of them may lead. A member that joins later
+    /// lists those that count when it does.
     pub voters: Vec<NodeId>,
-    /// Those who take everything and count nowhere.
+    /// Those who take everything and count nowhere, likewise. A member that joins later is one of them.
     pub learners: Vec<NodeId>,
     /// How many voters elect and how many choose; none: a majority does either. The two must share a member
-    /// (Howard, Malkhi, Spiegelman 2016).
+    /// (Howard, Malkhi, Spiegelman 2016), also where the log changes who votes: other changes are refused
+    /// ([`ChangeError::Quorums`](quorate_core::ChangeError::Quorums)). The same on all members.
     pub quorums: Option<Quorums>,
     /// The least time without a leader before a member seeks to lead; each time it waits anew between this and
     /// twice this. Also how long a leader goes on without hearing from a quorum.
@@ -35,6 +39,8 @@ pub struct PaxosConfig {
     pub log_bytes_max: u64,
     /// The most reads that may wait at once.
     pub reads_max: usize,
+    /// Whether reads may rest on clocks; none: they do not. The same on all members.
+    pub lease: Option<Lease>,
     /// Where this member's timeouts come from. Members may share it: the id is mixed in.
     pub seed: u64,
 }
@@ -92,6 +98,7 @@ impl PaxosConfig {
             uncommitted_bytes_max: 256 << 20,
             log_bytes_max: 1 << 30,
             reads_max: 65_536,
+            lease: None,
             seed: 0,
         }
     }
@@ -168,6 +175,10 @@ impl PaxosConfig {
                 "twice what may wait to be chosen must fit into the log",
             ),
             (self.reads_max == 0, "at least one read must be allowed"),
+            (
+                self.lease.is_some_and(|lease| lease.drift_ppm >= 1_000_000),
+                "clocks that drift so far make no lease",
+            ),
         ];
         let found = faults.into_iter().find(|(wrong, _)| *wrong);
         found.map(|(_, why)| why)
@@ -212,7 +223,7 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_with_its_reason() {
         type Spoil = fn(&mut PaxosConfig);
-        let cases: [(Spoil, &str); 9] = [
+        let cases: [(Spoil, &str); 10] = [
             (|c| c.voters = Vec::new(), "no voter"),
             (|c| c.voters[4] = NodeId(1), "twice"),
             (|c| c.learners = [NodeId(3)].into(), "two seats"),
@@ -222,6 +233,13 @@ mod tests {
             (|c| c.window.messages = 0, "one message"),
             (|c| c.log_bytes_max = 1 << 20, "twice"),
             (|c| c.reads_max = 0, "one read"),
+            (
+                |c| {
+                    let drift_ppm = 1_000_000;
+                    c.lease = Some(Lease { drift_ppm });
+                },
+                "no lease",
+            ),
         ];
         for (spoil, why) in cases {
             let mut config = five();

@@ -25,6 +25,8 @@ pub(crate) enum Owed {
     Accepted,
     /// That a higher ballot is promised.
     Nack,
+    /// Nothing: what it has offered is to be fetched from it.
+    Fetch,
 }
 
 impl Disk {

@@ -5,7 +5,8 @@
 //! 1. No leader was heard of for a while, a while drawn anew each time (`RELIABILITY` P10, `KNOWN_BUGS` B40). Heard of
 //!    means: it was heard, or a peer that heard it says so, and it hears a quorum itself.
 //! 2. This member is connected to a quorum, both ways: each of these peers says that it hears this member. A member that
-//!    is not would raise ballots for nothing.
+//!    is not would raise ballots for nothing. Only those are said to be heard who might lead: voters, and who knows of a
+//!    later configuration; so whoever was removed is connected to nobody.
 //! 3. The disk has room.
 //!
 //! Partial connectivity (`OmniPaxos`, `EuroSys` 2023, section 2; its elector is section 5.2) then heals by itself:
@@ -13,15 +14,19 @@
 //! shortest log, because phase 1 brings it what it lacks (constrained election); and where a leader is only heard
 //! of, its hearers' gossip keeps others from deposing it in turns (chained).
 //!
+//! Who is preferred bids first: a member waits an election timeout longer for each priority above its own that a voter
+//! has, three of them at most.
+//!
 //! Gossip is believed at first hand only: who hears a leader says so, who hears it said does not repeat it. So news of
 //! a leader dies with the leader.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use quorate_core::{Instant, NodeId, Quorum, Rng};
+use quorate_core::{Instant, NodeId, Position, Rng};
 use smallvec::SmallVec;
 
+use crate::roster::Roster;
 use crate::{Ballot, PaxosConfig};
 
 #[derive(Clone, Debug)]
@@ -40,28 +45,28 @@ pub(crate) struct Elector {
     pub(crate) beat_due: Instant,
     /// The highest round heard of.
     highest: u64,
+    /// How many election timeouts longer it waits than others might.
+    handicap: u32,
+    /// It is a member no more, and those who are have a leader: it has nothing more to say.
+    retired: bool,
     rng: Rng,
 }
 
 #[derive(Clone, Debug)]
 struct Peer {
     id: NodeId,
+    votes: bool,
     heard: Option<Instant>,
     /// When it last said that it hears this member.
     hears_me: Option<Instant>,
+    /// The configuration that it has in force, as it last said.
+    configured: Position,
 }
 
 impl Elector {
-    pub(crate) fn new(config: &PaxosConfig, now: Instant) -> Self {
-        let mut others: Vec<_> = config.members().filter(|id| *id != config.id).collect();
-        others.sort_unstable();
-        let peers = others.into_iter().map(|id| Peer {
-            id,
-            heard: None,
-            hears_me: None,
-        });
-        Self {
-            peers: peers.collect(),
+    pub(crate) fn new(config: &PaxosConfig, roster: &Roster, now: Instant) -> Self {
+        let mut elector = Self {
+            peers: Vec::new(),
             leader: None,
             leader_heard: now,
             since: now,
@@ -69,14 +74,36 @@ impl Elector {
             not_before: now,
             beat_due: now,
             highest: 0,
+            handicap: 0,
+            retired: false,
             rng: Rng::new(config.seed ^ config.id.get().wrapping_mul(0xd134_2543_de82_ef95)),
-        }
+        };
+        elector.enter(config.id, roster);
+        elector
+    }
+
+    /// Another configuration is in force. What is known of who stays is kept.
+    pub(crate) fn enter(&mut self, me: NodeId, roster: &Roster) {
+        let known = core::mem::take(&mut self.peers);
+        let peers = roster.others.iter().map(|(id, _)| {
+            let known = known.iter().find(|peer| peer.id == *id);
+            Peer {
+                id: *id,
+                votes: roster.votes(*id),
+                heard: known.and_then(|peer| peer.heard),
+                hears_me: known.and_then(|peer| peer.hears_me),
+                configured: known.map_or(Position::ZERO, |peer| peer.configured),
+            }
+        });
+        self.peers = peers.collect();
+        (self.handicap, self.retired) = (roster.handicap(me), false);
     }
 
     /// Begins a new wait for a leader, of a length of its own.
     pub(crate) fn wait(&mut self, now: Instant, least: Duration) {
         self.since = now;
-        self.patience = self.rng.duration(least, least.saturating_mul(2));
+        self.patience =
+            self.rng.duration(least, least.saturating_mul(2)) + least.saturating_mul(self.handicap);
     }
 
     /// Somebody leads, or may be about to.
@@ -98,6 +125,8 @@ impl Elector {
     /// The leader of `ballot` speaks.
     pub(crate) fn on_leader(&mut self, now: Instant, ballot: Ballot) {
         (self.leader, self.leader_heard, self.since) = (Some(ballot), now, now);
+        // A leader tells those who are members, so that this one must be one again.
+        self.retired = false;
     }
 
     /// A ballot exists.
@@ -122,35 +151,47 @@ impl Elector {
         &mut self,
         now: Instant,
         from: NodeId,
-        (promised, hears_me): (Ballot, bool),
+        (promised, configured): (Ballot, Position),
+        hears_me: bool,
         follows: Option<Ballot>,
     ) {
         self.on_round(promised);
-        if let Some(peer) = self.peer(from).filter(|_| hears_me) {
-            peer.hears_me = Some(now);
+        if let Some(peer) = self.peer(from) {
+            peer.configured = peer.configured.max(configured);
+            if hears_me {
+                peer.hears_me = Some(now);
+            }
         }
         if follows.is_some() {
             self.since = now;
         }
     }
 
-    /// Whom this member has heard within three beats.
-    pub(crate) fn hears(&self, now: Instant, beat: Duration) -> SmallVec<[NodeId; 8]> {
+    /// Has nothing more to say, or has again.
+    pub(crate) const fn retire(&mut self, retired: bool) {
+        self.retired = retired;
+    }
+
+    /// Whether it has nothing more to say.
+    pub(crate) const fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// Whom this member has heard within three beats, of those who might lead it where `configured` is in force.
+    pub(crate) fn hears(
+        &self,
+        now: Instant,
+        beat: Duration,
+        configured: Position,
+    ) -> SmallVec<[NodeId; 8]> {
         let fresh = |peer: &&Peer| is_fresh(peer.heard, now, beat);
-        self.peers
-            .iter()
-            .filter(fresh)
-            .map(|peer| peer.id)
-            .collect()
+        let might = |peer: &&Peer| peer.votes || peer.configured > configured;
+        let heard = self.peers.iter().filter(fresh).filter(might);
+        heard.map(|peer| peer.id).collect()
     }
 
     /// Whether this member and a quorum hear each other.
-    pub(crate) fn is_connected(
-        &self,
-        now: Instant,
-        config: &PaxosConfig,
-        quorums: [&Quorum; 2],
-    ) -> bool {
+    pub(crate) fn is_connected(&self, now: Instant, config: &PaxosConfig, roster: &Roster) -> bool {
         let beat = config.heartbeat_interval;
         let hears = |id: NodeId| {
             let peer = self.peers.iter().find(|peer| peer.id == id);
@@ -158,7 +199,7 @@ impl Elector {
                 is_fresh(peer.heard, now, beat) && is_fresh(peer.hears_me, now, beat)
             })
         };
-        quorums.iter().all(|quorum| quorum.reached(hears))
+        roster.phase_1.reached(hears) && roster.phase_2.reached(hears)
     }
 
     /// The leader that was heard within three beats.
@@ -185,8 +226,9 @@ mod tests {
     fn a_long_time_without_a_quorum_does_not_lengthen_the_next_wait() {
         let config = PaxosConfig::new(NodeId(1), &[1, 2, 3].map(NodeId));
         let (timeout, beat) = (config.election_timeout, config.heartbeat_interval);
+        let roster = Roster::new(&config, None).expect("three voters");
         let mut now = Instant::ZERO;
-        let mut elector = Elector::new(&config, now);
+        let mut elector = Elector::new(&config, &roster, now);
         elector.wait(now, timeout);
         for _ in 0..1000 {
             now = elector.deadline();

@@ -12,29 +12,37 @@ use crate::{Ballot, Value};
 impl Paxos {
     /// Phase 1b. A higher ballot is promised; the one promised already gets the piece it asks for; a lower one is
     /// told that it is outbid.
+    ///
+    /// Any proposer might be answered: what it may conclude from the promises is its affair. But one that has no vote here
+    /// and is no further in configurations was removed, or is a learner: it would only get in the way of a leader. And a
+    /// pledge is kept ([`lease`](crate::lease)). Neither is told anything: as though its words were lost.
     pub(crate) fn on_prepare(
         &mut self,
         now: Instant,
         from: NodeId,
-        ballot: Ballot,
-        at: Position,
+        (ballot, at): (Ballot, Position),
+        (configured, released): (Position, Option<Ballot>),
         out: &mut Out,
     ) {
-        if !self.roster.phase_1.contains(from) {
-            self.anomalies += 1;
+        if !self.roster.votes(from) && configured <= self.roster.configured() {
             return;
         }
-        if ballot < self.acceptor.promised() {
+        let promised = self.acceptor.promised();
+        if ballot < promised {
             return self.answer(from, Owed::Nack, out);
         }
-        if ballot > self.acceptor.promised() {
+        if ballot > promised {
+            if !self.acceptor.pledge.allows(ballot, released, now) {
+                return;
+            }
             self.promise(now, ballot, out);
         }
         self.elector.touch(now);
         self.answer(from, Owed::Promise(ballot, at), out);
     }
 
-    /// Follows the proposer of `ballot`, who leads. False: it is outbid, and is told so.
+    /// Follows the proposer of `ballot`, who leads, also if it is no member here: it knows of a later configuration, or of
+    /// an earlier one only, and learns. A quorum has promised its ballot either way. False: it is outbid, and is told so.
     pub(crate) fn follow(
         &mut self,
         now: Instant,
@@ -46,14 +54,11 @@ impl Paxos {
             self.answer(from, Owed::Nack, out);
             return false;
         }
-        if !self.roster.phase_1.contains(from) {
-            self.anomalies += 1;
-            return false;
-        }
         if ballot > self.acceptor.promised() {
             self.promise(now, ballot, out);
         }
         self.elector.on_leader(now, ballot);
+        self.on_successor(ballot, out);
         true
     }
 
@@ -91,7 +96,7 @@ impl Paxos {
         if fresh {
             self.accept(first, values, out);
         }
-        self.learn(ballot, chosen, out);
+        self.learn(now, ballot, chosen, out);
         // An answer was lost, or this is a repetition. What was left out counts as lost on the way.
         if asked && !fresh {
             self.answer(from, Owed::Accepted, out);
@@ -100,7 +105,7 @@ impl Paxos {
 
     /// The leader of `ballot` says that everything up to `upto` is chosen: true of what is held in that very ballot
     /// (`RELIABILITY` P8, `KNOWN_BUGS` B9).
-    pub(crate) fn learn(&mut self, ballot: Ballot, upto: Position, out: &mut Out) {
+    pub(crate) fn learn(&mut self, now: Instant, ballot: Ballot, upto: Position, out: &mut Out) {
         let slots = &self.acceptor.slots;
         if upto <= slots.settled() {
             return;
@@ -109,6 +114,6 @@ impl Paxos {
         let learner = &mut self.learner;
         self.acceptor
             .accepted_in(ballot, next, upto, |start, end| learner.learn(start, end));
-        self.learner.deliver(&mut self.acceptor.slots, out);
+        self.deliver(now, out);
     }
 }

@@ -5,26 +5,41 @@
 
 use alloc::vec::Vec;
 
-use quorate_core::{Batch, Credit, Instant, NodeId, Output, Position, Ranges, Rejection, Ticket};
+use quorate_core::{
+    Batch, Credit, Instant, Kind, NodeId, Output, Position, Ranges, Rejection, Ticket,
+};
 use smallvec::{SmallVec, smallvec};
 
 use crate::Value;
 use crate::ballot::POSITION_MAX;
+use crate::lease::Tenure;
 use crate::message::Accepted;
 use crate::paxos::{Out, Paxos};
 use crate::peer::{Peer, View};
 use crate::proposer::Proposer;
 use crate::reads::Reads;
+use crate::reconfiguring::Stop;
 use crate::roster::Roster;
+use crate::slots::Slots;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Leading {
-    /// The last slot that phase 1 found: all that earlier ballots can have chosen.
+    /// The last slot that phase 1 found: all that earlier ballots can have chosen, up to the first configuration.
     pub(crate) found: Position,
+    /// The configuration that is proposed and not chosen: nothing is proposed behind it.
+    pub(crate) stop: Option<Stop>,
     /// Every other member, in the roster's order.
     pub(crate) peers: Vec<Peer>,
     /// Reads that wait for a quorum to confirm the ballot.
     pub(crate) reads: Reads,
+    pub(crate) tenure: Tenure,
+}
+
+impl Leading {
+    /// The last slot that has a proposal in this ballot. What is held behind it was accepted in other ballots.
+    fn last(&self, slots: &Slots) -> Position {
+        self.stop.map_or_else(|| slots.last(), |stop| stop.at)
+    }
 }
 
 impl Paxos {
@@ -33,42 +48,70 @@ impl Paxos {
         &mut self,
         now: Instant,
         chosen: &[(NodeId, Option<Position>)],
+        stop: Option<Stop>,
         out: &mut Out,
     ) {
         let ballot = self.acceptor.promised();
         assert_eq!(ballot.node, self.config.id, "it leads its own ballot");
         assert!(self.acceptor.is_spoken(), "its own promise is on disk");
-        let view = self.view(now);
+        let slots = &self.acceptor.slots;
+        let view = self.view(now, stop.map_or_else(|| slots.last(), |stop| stop.at));
         let peers = self.roster.others.iter().map(|(id, _)| {
             let known = chosen.iter().find(|(asked, _)| asked == id);
             Peer::new(*id, known.and_then(|(_, chosen)| *chosen), &view)
         });
         let leading = Leading {
-            found: self.acceptor.slots.last(),
+            found: view.last,
+            stop,
             peers: peers.collect(),
             reads: Reads::default(),
+            tenure: Tenure::default(),
         };
         self.proposer = Proposer::Leading(leading);
         self.elector.on_leader(now, ballot);
         // Control first: it stops other bids even where bulk has to wait.
         self.heartbeat(now, out);
         self.pump_all(now, out);
+        if self.makes_way() {
+            self.make_way(now, false, out);
+        }
     }
 
     pub(crate) fn on_propose(&mut self, now: Instant, ticket: Ticket, batch: Batch, out: &mut Out) {
-        if let Some(why) = self.refuse(&batch) {
+        let why = match batch.kind() {
+            Kind::Noop | Kind::Commands | Kind::Session => self.refuse(&batch),
+            Kind::Configuration => Some(Rejection::Unsupported),
+        };
+        if let Some(why) = why {
             return out.push(Output::Reject { ticket, why });
         }
         let value = Value {
             born: self.acceptor.promised(),
             batch,
         };
+        self.propose(now, value, out);
+    }
+
+    /// Proposes a value behind all others.
+    pub(crate) fn propose(&mut self, now: Instant, value: Value, out: &mut Out) {
+        // Everything behind a configuration waits for the quorums of that configuration, which may be others than those
+        // that have promised this ballot.
+        assert!(!self.is_closed(), "nothing is proposed behind a stop-sign");
         self.accept(self.acceptor.slots.last().next(), smallvec![value], out);
         self.pump_all(now, out);
     }
 
+    /// Whether this leader proposes nothing new for now.
+    fn is_closed(&self) -> bool {
+        let stopped = match &self.proposer {
+            Proposer::Leading(leading) => leading.stop.is_some(),
+            Proposer::Idle | Proposer::Preparing(_) => true,
+        };
+        stopped || self.makes_way()
+    }
+
     /// Why a proposal cannot be taken.
-    fn refuse(&self, batch: &Batch) -> Option<Rejection> {
+    pub(crate) fn refuse(&self, batch: &Batch) -> Option<Rejection> {
         if !matches!(self.proposer, Proposer::Leading(_)) {
             let full = !self.disk.room && self.known_leader().is_none();
             let why = if full {
@@ -77,6 +120,9 @@ impl Paxos {
                 self.not_leader()
             };
             return Some(why);
+        }
+        if self.is_closed() {
+            return Some(self.not_leader());
         }
         let (bytes, limit) = (batch.weight(), self.config.uncommitted_bytes_max);
         let slots = &self.acceptor.slots;
@@ -118,22 +164,30 @@ impl Paxos {
         if report.ballot < own {
             return;
         }
-        let last = view.slots.last();
+        let last = view.last;
         let end = report.taken.last().map_or(0, |run| run.1);
-        let heard_of =
-            report.chosen <= last && end <= last.get() + 1 && report.round <= leading.reads.round();
+        // Who is ahead in configurations may have handed out more than this ballot can have proposed.
+        let ahead = leading.stop.is_some() && report.taken.is_empty();
+        let heard_of = (report.chosen <= last || ahead)
+            && end <= last.get() + 1
+            && report.round <= leading.reads.round();
         if report.ballot > own || !heard_of {
             self.anomalies += 1;
             return;
         }
+        let chosen = report.chosen.min(last);
         let peer = &mut leading.peers[index];
         peer.on_accepted(report, &view);
         peer.on_alive(&view);
         // What it has handed out is chosen, and a leader holds no other value there.
         let next = view.slots.settled().next().get();
-        self.learner.learn(next, report.chosen.next().get());
+        self.learner.learn(next, chosen.next().get());
         self.advance(now, Some(index), out);
         self.settle_reads(now, out);
+        self.settle_lease();
+        if self.makes_way() {
+            self.make_way(now, false, out);
+        }
     }
 
     /// After this disk or the peer at `index` has moved: learns what a quorum has accepted now, hands it out, sends
@@ -141,8 +195,11 @@ impl Paxos {
     pub(crate) fn advance(&mut self, now: Instant, index: Option<usize>, out: &mut Out) {
         let before = self.acceptor.slots.settled();
         self.count();
-        self.learner.deliver(&mut self.acceptor.slots, out);
+        let changed = self.deliver(now, out);
         let moved = self.acceptor.slots.settled() > before;
+        if changed {
+            return;
+        }
         let Some((leading, roster, view)) = self.lead_view(now) else {
             return;
         };
@@ -199,11 +256,21 @@ impl Paxos {
             self.step_down(now, out);
         } else if beat {
             self.heartbeat(now, out);
+            self.make_way(now, true, out);
         }
     }
 
     pub(crate) fn heartbeat(&mut self, now: Instant, out: &mut Out) {
+        let ballot = self.acceptor.promised();
+        let leases = self.config.lease.is_some();
+        self.acceptor.pledge.give(ballot, now, &self.config);
         if let Some((leading, _, view)) = self.lead_view(now) {
+            if leases {
+                let round = leading.reads.next_round();
+                leading
+                    .tenure
+                    .begin(round, now, view.config.election_timeout);
+            }
             let round = leading.reads.round();
             for peer in &mut leading.peers {
                 peer.heartbeat(round, &view, out);
@@ -211,7 +278,7 @@ impl Paxos {
         }
     }
 
-    fn pump_all(&mut self, now: Instant, out: &mut Out) {
+    pub(crate) fn pump_all(&mut self, now: Instant, out: &mut Out) {
         if let Some((leading, roster, view)) = self.lead_view(now) {
             for (peer, (_, tap)) in leading.peers.iter_mut().zip(&mut roster.others) {
                 peer.pump(tap, &view, out);
@@ -219,26 +286,31 @@ impl Paxos {
         }
     }
 
-    fn view(&self, now: Instant) -> View<'_> {
+    fn view(&self, now: Instant, last: Position) -> View<'_> {
         View {
             config: &self.config,
             slots: &self.acceptor.slots,
+            last,
             ballot: self.acceptor.promised(),
-            newest: self.snapshots.newest,
+            newest: self.snapshots.newest.as_ref(),
             now,
         }
     }
 
     /// The leader, and what it looks at.
-    fn lead_view(&mut self, now: Instant) -> Option<(&mut Leading, &mut Roster, View<'_>)> {
+    pub(crate) fn lead_view(
+        &mut self,
+        now: Instant,
+    ) -> Option<(&mut Leading, &mut Roster, View<'_>)> {
         let Proposer::Leading(leading) = &mut self.proposer else {
             return None;
         };
         let view = View {
             config: &self.config,
             slots: &self.acceptor.slots,
+            last: leading.last(&self.acceptor.slots),
             ballot: self.acceptor.promised(),
-            newest: self.snapshots.newest,
+            newest: self.snapshots.newest.as_ref(),
             now,
         };
         Some((leading, &mut self.roster, view))

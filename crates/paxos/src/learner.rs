@@ -10,7 +10,7 @@
 //!
 //! [`Acceptor::accepted_in`]: crate::acceptor::Acceptor::accepted_in
 
-use quorate_core::{Output, Position, Ranges};
+use quorate_core::{Configuration, Output, Position, Ranges};
 
 use crate::paxos::Out;
 use crate::slots::Slots;
@@ -27,14 +27,30 @@ impl Learner {
         self.ahead.insert(start, end);
     }
 
-    /// Hands out everything that is chosen behind what was handed out, up to the first hole.
-    pub(crate) fn deliver(&mut self, slots: &mut Slots, out: &mut Out) {
+    /// Hands out everything that is chosen behind what was handed out, up to the first hole; but stops behind a
+    /// configuration, which it returns, and in front of it unless `changes`.
+    pub(crate) fn deliver(
+        &mut self,
+        slots: &mut Slots,
+        changes: bool,
+        out: &mut Out,
+    ) -> Option<(Position, Configuration)> {
         let next = slots.settled().next().get();
         let end = self.ahead.gap(next);
-        if end > next {
-            slots.settle(Position(end - 1), |run| out.push(Output::Commit(run)));
+        if end <= next {
+            self.ahead.remove_below(end);
+            return None;
         }
-        self.ahead.remove_below(end);
+        let emit = |run| out.push(Output::Commit(run));
+        let configuration = slots.settle(Position(end - 1), changes, emit);
+        self.ahead.remove_below(slots.settled().next().get());
+        configuration
+    }
+
+    /// Forgets what a leader has counted behind a hole: that is chosen only as long as the hole turns out to hold no
+    /// configuration, and this is for another leader to say now.
+    pub(crate) fn doubt(&mut self) {
+        self.ahead = Ranges::new();
     }
 
     /// Chosen slots that wait behind a hole.

@@ -100,6 +100,7 @@ mod elector;
 mod following;
 mod leading;
 mod learner;
+mod lease;
 mod message;
 #[cfg(test)]
 mod model_tests;
@@ -107,15 +108,18 @@ mod paxos;
 mod peer;
 mod proposer;
 mod reads;
+mod reconfiguring;
 mod record;
 mod restore;
 mod roster;
 mod safe_value;
 mod slots;
 mod snapshots;
+mod transfer;
 
 pub use ballot::{Ballot, Value, Vote};
 pub use config::{ConfigError, PaxosConfig, Quorums};
-pub use message::{Accepted, Message, Promise};
+pub use lease::Lease;
+pub use message::{Accepted, Message, Offer, Promise};
 pub use paxos::Paxos;
 pub use record::Record;

@@ -19,18 +19,19 @@
 //!  slots that are forgotten:                ├──────────────────────────►│
 //!     Promise with a snapshot, or           │  Accepted round           │
 //!     Snapshot ► (fetched elsewhere)        │◄──────────────────────────┤
-//!
-//!  everybody to everybody, all the time:   Gossip (whom I hear, which leader)
+//!                                           │ Bid                       │
+//!  everybody to everybody, all the time:    ├──────────────────────────►│ Prepare c …
+//!     Gossip (whom I hear, which leader)
 //! ```
 
 use alloc::vec::Vec;
 use core::fmt;
 
-use quorate_core::{Batch, Carry, NodeId, Position, Ranges, SnapshotMeta};
+use quorate_core::{Batch, Carry, Configuration, NodeId, Position, Ranges, SnapshotMeta};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::ballot::{POSITION_MAX, Span, slots, write_values};
+use crate::ballot::{POSITION_MAX, Span, slots, write_kind, write_values};
 use crate::{Ballot, Value, Vote};
 
 /// One message.
@@ -42,6 +43,10 @@ pub enum Message {
         ballot: Ballot,
         /// The first slot asked about: the first open one, or where the last piece of the answer ended.
         at: Position,
+        /// Where the configuration stands whose voters are asked; zero: nowhere in the log.
+        configured: Position,
+        /// The ballot whose leader has asked the sender to bid.
+        released: Option<Ballot>,
     },
     /// Phase 1b, or a piece of it.
     Promise(Promise),
@@ -84,17 +89,53 @@ pub enum Message {
         /// The leader's ballot.
         ballot: Ballot,
         /// What to fetch.
-        meta: SnapshotMeta,
+        offer: Offer,
+    },
+    /// Lead instead of me: bid at once.
+    Bid {
+        /// The leader's ballot.
+        ballot: Ballot,
+        /// As in [`Message::Accept`].
+        chosen: Position,
     },
     /// What the elector knows at first hand. Promises nothing.
     Gossip {
         /// What the sender has promised.
         promised: Ballot,
-        /// Whom it has heard of late.
+        /// Where the configuration stands that it has in force; zero: nowhere in the log.
+        configured: Position,
+        /// Whom it has heard of late that might lead it: voters, and who is ahead of it in configurations.
         hears: SmallVec<[NodeId; 8]>,
         /// The leader it has heard of late, or is; only while that leader hears a quorum.
         follows: Option<Ballot>,
+        /// The receiver is none of the sender's members and has spoken first. Not answered.
+        answer: bool,
     },
+}
+
+/// A snapshot instead of slots that are forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// What to fetch.
+    pub meta: SnapshotMeta,
+    /// The last configuration that it includes, and where that stands; none: the log says nothing up to there.
+    pub configuration: Option<(Position, Configuration)>,
+}
+
+impl Offer {
+    fn is_sane(&self) -> bool {
+        let end = self.meta.position;
+        let born = Ballot {
+            round: self.meta.epoch.round,
+            node: self.meta.epoch.node,
+        };
+        let configured = self.configuration.as_ref();
+        born.is_used()
+            && (Position(1)..=POSITION_MAX).contains(&end)
+            && configured.is_none_or(|(at, configuration)| {
+                (Position(1)..=end).contains(at) && configuration.is_sane()
+            })
+    }
 }
 
 /// Phase 1b: the promise, and a piece of what was voted for.
@@ -112,7 +153,7 @@ pub struct Promise {
     pub chosen: Position,
     /// The sender has forgotten slots from `at` on: what it knows of them is in this snapshot, and it says nothing of
     /// the slots behind (`RELIABILITY` P14).
-    pub forgotten: Option<SnapshotMeta>,
+    pub forgotten: Option<Offer>,
 }
 
 /// Phase 2b: what an acceptor has accepted in a ballot, all of it on its disk.
@@ -162,7 +203,8 @@ impl Message {
             | Self::Accept { ballot, .. }
             | Self::Chosen { ballot, .. }
             | Self::Heartbeat { ballot, .. }
-            | Self::Snapshot { ballot, .. } => Some(*ballot),
+            | Self::Snapshot { ballot, .. }
+            | Self::Bid { ballot, .. } => Some(*ballot),
             Self::Promise(_) | Self::Accepted(_) | Self::Nack { .. } | Self::Gossip { .. } => None,
         }
     }
@@ -176,13 +218,21 @@ impl Message {
             .is_none_or(|ballot| ballot.is_used() && ballot.node == from);
         let known = |ballot: Ballot| ballot.is_used() || ballot == Ballot::ZERO;
         own && match self {
-            Self::Prepare { at, .. } => bounded(*at) && *at > Position::ZERO,
+            Self::Prepare {
+                at,
+                configured,
+                released,
+                ..
+            } => {
+                let asked = released.is_none_or(Ballot::is_used);
+                bounded(*at) && *at > Position::ZERO && bounded(*configured) && asked
+            }
             Self::Promise(promise) => {
                 promise.ballot.is_used()
                     && bounded(promise.at)
                     && promise.next.is_none_or(bounded)
                     && bounded(promise.chosen)
-                    && promise.forgotten.is_none_or(is_snapshot)
+                    && promise.forgotten.as_ref().is_none_or(Offer::is_sane)
             }
             Self::Accept {
                 ballot,
@@ -202,21 +252,19 @@ impl Message {
             Self::Accepted(accepted) => accepted.is_sane(),
             Self::Nack { promised } => promised.is_used(),
             Self::Chosen { upto, .. } => bounded(*upto),
-            Self::Heartbeat { chosen, .. } => bounded(*chosen),
-            Self::Snapshot { meta, .. } => is_snapshot(*meta),
+            Self::Heartbeat { chosen, .. } | Self::Bid { chosen, .. } => bounded(*chosen),
+            Self::Snapshot { offer, .. } => offer.is_sane(),
             Self::Gossip {
-                promised, follows, ..
-            } => known(*promised) && follows.is_none_or(Ballot::is_used),
+                promised,
+                configured,
+                follows,
+                ..
+            } => {
+                let led = follows.is_none_or(Ballot::is_used);
+                known(*promised) && bounded(*configured) && led
+            }
         }
     }
-}
-
-fn is_snapshot(meta: SnapshotMeta) -> bool {
-    let born = Ballot {
-        round: meta.epoch.round,
-        node: meta.epoch.node,
-    };
-    born.is_used() && (Position(1)..=POSITION_MAX).contains(&meta.position)
 }
 
 impl quorate_core::Message for Message {
@@ -230,6 +278,7 @@ impl quorate_core::Message for Message {
             | Self::Chosen { .. }
             | Self::Heartbeat { .. }
             | Self::Snapshot { .. }
+            | Self::Bid { .. }
             | Self::Gossip { .. } => false,
         }
     }
@@ -273,7 +322,20 @@ impl fmt::Display for Message {
     /// One line for traces. Values as `first..last@born`, votes with the ballot behind `in`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Prepare { ballot, at } => write!(f, "Prepare {ballot} at {at}"),
+            Self::Prepare {
+                ballot,
+                at,
+                configured,
+                released,
+            } => {
+                write!(f, "Prepare {ballot} at {at}")?;
+                if *configured > Position::ZERO {
+                    write!(f, " under {configured}")?;
+                }
+                released
+                    .iter()
+                    .try_for_each(|leader| write!(f, " released by {leader}"))
+            }
             Self::Promise(promise) => promise.fmt(f),
             Self::Accept {
                 ballot,
@@ -294,15 +356,17 @@ impl fmt::Display for Message {
                 chosen,
                 round,
             } => write!(f, "Heartbeat {ballot} chosen {chosen} round {round}"),
-            Self::Snapshot { ballot, meta } => {
-                write!(f, "Snapshot {}@{} in {ballot}", meta.position, meta.epoch)
-            }
+            Self::Snapshot { ballot, offer } => write!(f, "Snapshot {offer} in {ballot}"),
+            Self::Bid { ballot, chosen } => write!(f, "Bid in {ballot} chosen {chosen}"),
             Self::Gossip {
                 promised,
+                configured,
                 hears,
                 follows,
+                answer,
             } => {
-                write!(f, "Gossip promised {promised} hears")?;
+                let kind = if *answer { "Answer" } else { "Gossip" };
+                write!(f, "{kind} promised {promised} under {configured} hears")?;
                 hears.iter().try_for_each(|id| write!(f, " {id}"))?;
                 follows
                     .iter()
@@ -312,15 +376,23 @@ impl fmt::Display for Message {
     }
 }
 
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.meta.position, self.meta.epoch)?;
+        if let Some((at, configuration)) = &self.configuration {
+            write!(f, " members {configuration} since {at}")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Promise {} at {}:", self.ballot, self.at)?;
         for vote in &self.votes {
             let span = Span(vote.first, vote.end().prev());
             write!(f, " {span}@{} in {}", vote.value.born, vote.ballot)?;
-            if vote.value.batch.is_noop() {
-                f.write_str("(noop)")?;
-            }
+            write_kind(f, &vote.value)?;
         }
         if self.votes.is_empty() {
             f.write_str(" nothing")?;
@@ -328,8 +400,8 @@ impl fmt::Display for Promise {
         if let Some(next) = self.next {
             write!(f, " next {next}")?;
         }
-        if let Some(meta) = self.forgotten {
-            write!(f, " forgotten, snapshot {}", meta.position)?;
+        if let Some(offer) = &self.forgotten {
+            write!(f, " forgotten, snapshot {offer}")?;
         }
         write!(f, " chosen {}", self.chosen)
     }

@@ -126,13 +126,13 @@ proptest! {
                 Op::Settle(upto) => {
                     let upto = upto.max(model.settled).min(model.gap(model.settled + 1) - 1);
                     let mut told = Vec::new();
-                    slots.settle(Position(upto), |run| {
+                    let changed = slots.settle(Position(upto), true, |run| {
                         let value = Value { born: ballot(run.epoch.round), batch: run.batch };
                         told.extend(spread(run.first.get(), &value));
                     });
                     let range = model.votes.iter().filter(|(slot, _)| (model.settled + 1..=upto).contains(*slot));
                     let expected: Vec<_> = range.map(|(slot, vote)| (*slot, vote.1)).collect();
-                    prop_assert_eq!(told, expected);
+                    prop_assert_eq!((told, changed), (expected, None));
                     model.settled = upto;
                 }
                 Op::Forget(upto) => {

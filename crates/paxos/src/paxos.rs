@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use quorate_core::{
     Batch, Committed, Configuration, Epoch, Input, Instant, Mark, Memory, NodeId, Outbox, Output,
-    Position, Ranges, Rejection, ReplicatedLog, RestoreError, RoleKind, Status,
+    PeerStatus, Position, Ranges, Rejection, ReplicatedLog, RestoreError, RoleKind, Status,
 };
 use smallvec::SmallVec;
 
@@ -13,9 +13,11 @@ use crate::disk::{Disk, Owed};
 use crate::elector::Elector;
 use crate::learner::Learner;
 use crate::message::{Accepted, Promise};
+use crate::peer::Peer;
 use crate::proposer::Proposer;
 use crate::roster::Roster;
 use crate::snapshots::Snapshots;
+use crate::transfer::Transfer;
 use crate::{Ballot, Message, PaxosConfig, Record, Value};
 
 pub(crate) type Out = Outbox<Paxos>;
@@ -31,6 +33,8 @@ pub struct Paxos {
     pub(crate) elector: Elector,
     pub(crate) disk: Disk,
     pub(crate) snapshots: Snapshots,
+    /// The hand-over that this member has begun.
+    pub(crate) transfer: Option<Transfer>,
     /// The newest round of reads heard of in the promised ballot.
     pub(crate) round: u64,
     pub(crate) anomalies: u64,
@@ -109,6 +113,11 @@ impl Paxos {
                 );
             }
             Owed::Nack => out.send(to, Message::Nack { promised }),
+            Owed::Fetch => {
+                if let Some(snapshot) = self.snapshots.wanted(chosen) {
+                    out.push(Output::Fetch { from: to, snapshot });
+                }
+            }
         }
     }
 
@@ -120,7 +129,7 @@ impl Paxos {
         let (mut votes, mut next) = self.acceptor.votes(at, budget)?;
         let forgotten = (at <= slots.base()).then(|| {
             (votes, next) = (Vec::new(), None);
-            let newest = self.snapshots.newest;
+            let newest = self.snapshots.newest.clone();
             newest.expect("what is forgotten is in a snapshot")
         });
         Some(Message::Promise(Promise {
@@ -134,16 +143,18 @@ impl Paxos {
     }
 
     fn on_message(&mut self, now: Instant, from: NodeId, message: Message, out: &mut Out) {
-        let Some(index) = self.roster.index(from) else {
-            return;
-        };
         if !message.is_sane(from) {
             self.anomalies += 1;
             return;
         }
         self.elector.on_heard(now, from);
         match message {
-            Message::Prepare { ballot, at } => self.on_prepare(now, from, ballot, at, out),
+            Message::Prepare {
+                ballot,
+                at,
+                configured,
+                released,
+            } => self.on_prepare(now, from, (ballot, at), (configured, released), out),
             Message::Promise(promise) => self.on_promise(now, from, promise, out),
             Message::Accept {
                 ballot,
@@ -151,13 +162,18 @@ impl Paxos {
                 first,
                 values,
             } => self.on_accept(now, (from, ballot, chosen), first, values, out),
-            Message::Accepted(accepted) => self.on_accepted(now, index, &accepted, out),
-            Message::Nack { promised } => self.on_nack(now, promised, out),
-            Message::Chosen { ballot, upto } => {
-                if self.follow(now, from, ballot, out) {
-                    self.learn(ballot, upto, out);
+            Message::Accepted(accepted) => {
+                if let Some(index) = self.roster.index(from) {
+                    self.on_accepted(now, index, &accepted, out);
                 }
             }
+            Message::Nack { promised } => self.on_nack(now, from, promised, out),
+            Message::Chosen { ballot, upto } => {
+                if self.follow(now, from, ballot, out) {
+                    self.learn(now, ballot, upto, out);
+                }
+            }
+            Message::Bid { ballot, chosen } => self.on_bid(now, (from, ballot), chosen, out),
             Message::Heartbeat {
                 ballot,
                 chosen,
@@ -165,28 +181,42 @@ impl Paxos {
             } => {
                 if self.follow(now, from, ballot, out) {
                     self.round = self.round.max(round);
-                    self.learn(ballot, chosen, out);
+                    self.acceptor.pledge.give(ballot, now, &self.config);
+                    self.learn(now, ballot, chosen, out);
                     self.answer(from, Owed::Accepted, out);
                 }
             }
-            Message::Snapshot { ballot, meta } => {
+            Message::Snapshot { ballot, offer } => {
                 if self.follow(now, from, ballot, out) {
-                    self.on_offer(from, meta, out);
+                    self.on_offer(from, offer, out);
                 }
             }
             Message::Gossip {
                 promised,
+                configured,
                 hears,
                 follows,
+                answer,
             } => {
                 let me = hears.contains(&self.config.id);
-                self.elector.on_gossip(now, from, (promised, me), follows);
+                let known = (promised, configured);
+                self.elector.on_gossip(now, from, known, me, follows);
+                if configured >= self.roster.configured() {
+                    let led = follows.is_some_and(|leader| leader.node != self.config.id);
+                    self.on_standing(now, answer && led, out);
+                }
+                if !answer {
+                    self.answer_stranger(now, from, configured, out);
+                }
             }
         }
     }
 
     /// A ballot is outbid. Only the own one matters; the round is remembered for the next bid.
-    fn on_nack(&mut self, now: Instant, promised: Ballot, out: &mut Out) {
+    fn on_nack(&mut self, now: Instant, from: NodeId, promised: Ballot, out: &mut Out) {
+        if self.roster.index(from).is_none() {
+            return;
+        }
         self.elector.on_round(promised);
         if promised > self.acceptor.promised() && !matches!(self.proposer, Proposer::Idle) {
             self.step_down(now, out);
@@ -202,40 +232,78 @@ impl Paxos {
             Proposer::Leading(_) => self.tick_leader(now, beat, out),
             Proposer::Preparing(_) => self.tick_preparing(now, beat, out),
             Proposer::Idle if now < self.elector.deadline() => {}
-            Proposer::Idle if self.may_campaign(now) => self.campaign(now, out),
+            Proposer::Idle if self.may_campaign(now) => self.campaign(now, None, out),
             Proposer::Idle => self.elector.postpone(self.elector.beat_due),
         }
-        if beat {
-            self.gossip(now, out);
+        self.tick_transfer(now, out);
+        if beat && !self.elector.is_retired() {
+            let message = self.gossip(now);
+            for (peer, _) in &self.roster.others {
+                out.send(*peer, message.clone());
+            }
         }
     }
 
-    /// Says whom this member hears, and whether there is a leader.
-    fn gossip(&self, now: Instant, out: &mut Out) {
+    /// Whom this member hears, and whether there is a leader.
+    fn gossip(&self, now: Instant) -> Message {
         let beat = self.config.heartbeat_interval;
+        let configured = self.roster.configured();
         let follows = match &self.proposer {
             Proposer::Leading(_) => Some(self.acceptor.promised()),
             Proposer::Preparing(_) => None,
             Proposer::Idle => self.elector.follows(now, beat),
         };
-        let message = Message::Gossip {
+        Message::Gossip {
             promised: self.acceptor.spoken(),
-            hears: self.elector.hears(now, beat),
+            configured,
+            hears: self.elector.hears(now, beat, configured),
             follows: follows.filter(|_| self.acceptor.is_spoken()),
-        };
-        for (peer, _) in &self.roster.others {
-            out.send(*peer, message.clone());
+            answer: false,
         }
+    }
+
+    /// Who knows no fewer configurations than this member takes it for a member, or for none while others have a leader.
+    fn on_standing(&mut self, now: Instant, gone: bool, out: &mut Out) {
+        match &self.proposer {
+            Proposer::Idle => self.elector.retire(gone),
+            Proposer::Preparing(_) if gone => {
+                self.step_down(now, out);
+                self.elector.retire(true);
+            }
+            // It hands over in time, or is outbid.
+            Proposer::Preparing(_) | Proposer::Leading(_) => {}
+        }
+    }
+
+    /// Tells who is no member here whether the members have a leader; and, if it is ahead in configurations, that it is
+    /// heard: it may have to bid, since it knows the members and they do not know themselves yet.
+    fn answer_stranger(&self, now: Instant, from: NodeId, configured: Position, out: &mut Out) {
+        if self.roster.index(from).is_some() || from == self.config.id {
+            return;
+        }
+        let mut message = self.gossip(now);
+        if let Message::Gossip { hears, answer, .. } = &mut message {
+            *answer = true;
+            if configured > self.roster.configured() {
+                hears.push(from);
+            }
+        }
+        out.send(from, message);
     }
 
     /// Whether a bid of this member could succeed.
     fn may_campaign(&self, now: Instant) -> bool {
-        let quorums = [&self.roster.phase_1, &self.roster.phase_2];
-        self.is_eligible() && self.elector.is_connected(now, &self.config, quorums)
+        let bound = self.acceptor.pledge.until();
+        self.is_eligible()
+            && bound.is_none_or(|until| now >= until)
+            && self.elector.is_connected(now, &self.config, &self.roster)
     }
 
+    /// Whether it may lead. A member without a vote may, for those who have one and do not know yet: all others refuse it
+    /// their promise, and say that they do not hear it. Before the log has named any members it has no such knowledge.
     fn is_eligible(&self) -> bool {
-        self.disk.room && self.roster.phase_1.contains(self.config.id)
+        let knows = self.roster.configured() > Position::ZERO;
+        self.disk.room && !self.elector.is_retired() && (self.roster.voter || knows)
     }
 
     fn on_durable(&mut self, now: Instant, upto: Mark, out: &mut Out) {
@@ -246,6 +314,7 @@ impl Paxos {
             self.say(to, answer, out);
         }
         if !spoken && self.acceptor.is_spoken() {
+            self.deliver(now, out);
             self.on_promised(now, out);
         }
         match &self.proposer {
@@ -267,10 +336,12 @@ impl Paxos {
         }
     }
 
-    /// Why this member cannot take what only a leader can.
+    /// Why this member cannot take what only a leader can. One that leads and does not take it expects to be another, or
+    /// to lead another ballot, soon.
     pub(crate) fn not_leader(&self) -> Rejection {
+        let leads = matches!(self.proposer, Proposer::Leading(_));
         Rejection::NotLeader {
-            leader: self.known_leader(),
+            leader: self.known_leader().filter(|_| !leads),
             epoch: self.acceptor.spoken().epoch(),
         }
     }
@@ -297,7 +368,7 @@ impl ReplicatedLog for Paxos {
 
     fn step(&mut self, now: Instant, input: Input<Message>, out: &mut Outbox<Self>) {
         if self.snapshots.restored {
-            self.resume(out);
+            self.resume(now, out);
         }
         match input {
             Input::Tick => self.on_tick(now, out),
@@ -308,22 +379,26 @@ impl ReplicatedLog for Paxos {
             Input::Room { available } => self.on_room(now, available, out),
             Input::Credit { peer, credit } => self.on_credit(now, peer, credit, out),
             Input::Direct { .. } => {}
-            Input::Promote { ticket, .. }
-            | Input::Reconfigure { ticket, .. }
-            | Input::Transfer { ticket, .. } => {
+            Input::Promote { ticket, .. } => {
                 let why = Rejection::Unsupported;
                 out.push(Output::Reject { ticket, why });
             }
+            Input::Reconfigure { ticket, change } => {
+                self.on_reconfigure(now, ticket, &change, out);
+            }
+            Input::Transfer { ticket, to } => self.on_transfer(now, ticket, to, out),
             Input::Compact { upto, snapshot } => self.on_compact(upto, snapshot, out),
             Input::Fetched { snapshot } => self.on_fetched(now, snapshot, out),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let beat = (!self.roster.others.is_empty()).then_some(self.elector.beat_due);
+        let beat = !self.elector.is_retired() && !self.roster.others.is_empty();
+        let beat = beat.then_some(self.elector.beat_due);
         let idle = matches!(self.proposer, Proposer::Idle) && self.is_eligible();
         let bid = idle.then(|| self.elector.deadline());
-        beat.into_iter().chain(bid).min()
+        let late = self.transfer.map(|transfer| transfer.until);
+        beat.into_iter().chain(bid).chain(late).min()
     }
 
     fn status(&self) -> Status {
@@ -332,9 +407,7 @@ impl ReplicatedLog for Paxos {
             role: match &self.proposer {
                 Proposer::Leading(_) => RoleKind::Leader,
                 Proposer::Preparing(_) => RoleKind::Candidate,
-                Proposer::Idle if self.roster.phase_1.contains(self.config.id) => {
-                    RoleKind::Follower
-                }
+                Proposer::Idle if self.roster.voter => RoleKind::Follower,
                 Proposer::Idle => RoleKind::Learner,
             },
             epoch: self.acceptor.spoken().epoch(),
@@ -344,12 +417,23 @@ impl ReplicatedLog for Paxos {
             committed: slots.settled(),
             compacted: slots.base(),
             bytes: slots.bytes(),
-            configured: Position::ZERO,
+            configured: self.roster.configured(),
         }
     }
 
     fn configuration(&self) -> &Configuration {
-        &self.roster.configuration
+        self.roster.configuration()
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        match &self.proposer {
+            Proposer::Leading(leading) => leading.peers.iter().map(Peer::status).collect(),
+            Proposer::Idle | Proposer::Preparing(_) => Vec::new(),
+        }
+    }
+
+    fn lease(&self, now: Instant) -> Option<Position> {
+        self.lease_at(now)
     }
 
     fn chosen(&self, at: Position, bytes_max: u64) -> Option<Committed> {

@@ -4,10 +4,10 @@
 //! what was sent is a hole: after two heartbeats at the same place it is taken for lost, and only the holes are sent
 //! again, one message at a time.
 
-use quorate_core::{Credit, Instant, NodeId, Position, Ranges, SnapshotMeta, Window};
+use quorate_core::{Credit, Instant, NodeId, PeerStatus, Position, Ranges, Window};
 
 use crate::ballot::slots;
-use crate::message::Accepted;
+use crate::message::{Accepted, Offer};
 use crate::paxos::Out;
 use crate::slots::Slots;
 use crate::{Ballot, Message, PaxosConfig};
@@ -39,15 +39,17 @@ struct Sending {
     /// Slots below are sent again at once as they turn out to be missing.
     repair: Position,
     /// What was offered instead of slots that are gone, and when.
-    offer: Option<(SnapshotMeta, Instant)>,
+    offer: Option<(Offer, Instant)>,
 }
 
 /// What a leader looks at while it sends.
 pub(crate) struct View<'a> {
     pub(crate) config: &'a PaxosConfig,
     pub(crate) slots: &'a Slots,
+    /// The last slot that has a proposal in this ballot.
+    pub(crate) last: Position,
     pub(crate) ballot: Ballot,
-    pub(crate) newest: Option<SnapshotMeta>,
+    pub(crate) newest: Option<&'a Offer>,
     pub(crate) now: Instant,
 }
 
@@ -96,6 +98,20 @@ impl Peer {
             peer.begin(chosen, view);
         }
         peer
+    }
+
+    /// Up to where it holds everything on its disk, as it last said.
+    pub(crate) fn matched(&self) -> Position {
+        let lacks = self.sending.as_ref().map(|sending| sending.lacks.0);
+        lacks.unwrap_or(Position::ZERO).prev()
+    }
+
+    pub(crate) fn status(&self) -> PeerStatus {
+        PeerStatus {
+            id: self.id,
+            matched: self.matched(),
+            heard: self.heard,
+        }
     }
 
     fn begin(&mut self, chosen: Position, view: &View<'_>) -> &mut Sending {
@@ -151,7 +167,7 @@ impl Peer {
             return self.offer(view, out);
         }
         self.repair(tap, view, out);
-        let last = view.slots.last();
+        let last = view.last;
         while let Some(sending) = self.sending.as_ref().filter(|s| s.next <= last) {
             let budget = sending.window.room().min(tap.left());
             if budget == 0 {
@@ -251,15 +267,22 @@ impl Peer {
                 round,
             },
         );
-        let offered = self.sending.as_ref().and_then(|sending| sending.offer);
-        if offered.is_some_and(|(_, at)| view.now.since(at) >= view.config.election_timeout) {
+        let offered = self.offered();
+        if offered.is_some_and(|(_, at)| view.now.since(*at) >= view.config.election_timeout) {
             self.send_offer(view, out);
         }
     }
 
+    fn offered(&self) -> Option<&(Offer, Instant)> {
+        self.sending.as_ref()?.offer.as_ref()
+    }
+
     fn offer(&mut self, view: &View<'_>, out: &mut Out) {
-        let offered = self.sending.as_ref().and_then(|sending| sending.offer);
-        if offered.is_none_or(|(meta, _)| meta.position < view.slots.base()) {
+        let base = view.slots.base();
+        if self
+            .offered()
+            .is_none_or(|(offer, _)| offer.meta.position < base)
+        {
             self.send_offer(view, out);
         }
     }
@@ -267,15 +290,13 @@ impl Peer {
     /// Offers the snapshot that it may be fetching already, unless that no longer reaches what is held.
     fn send_offer(&mut self, view: &View<'_>, out: &mut Out) {
         let sending = self.sending.as_mut().expect("it said what it lacks");
-        let base = view.slots.base();
-        let offered = sending.offer.map(|(meta, _)| meta);
-        let meta = offered
-            .filter(|meta| meta.position >= base)
-            .or(view.newest)
-            .expect("what is forgotten is in a snapshot");
-        assert!(meta.position >= base, "the snapshot reaches what is held");
-        sending.offer = Some((meta, view.now));
+        let reaches = |offer: &&Offer| offer.meta.position >= view.slots.base();
+        let offered = sending.offer.as_ref().map(|(offer, _)| offer);
+        let offer = offered.filter(reaches).or(view.newest);
+        let offer = offer.expect("what is forgotten is in a snapshot").clone();
+        assert!(reaches(&&offer), "the snapshot reaches what is held");
+        sending.offer = Some((offer.clone(), view.now));
         let ballot = view.ballot;
-        out.send(self.id, Message::Snapshot { ballot, meta });
+        out.send(self.id, Message::Snapshot { ballot, offer });
     }
 }

@@ -7,18 +7,20 @@
 //!    ├── outbid · slots forgotten ─────┤                                  │
 //!    ├── no answer for long · no room ─┘                                  │
 //!    └── outbid · no room · no phase 2 quorum for an election timeout ────┘
+//!        · another configuration
 //! ```
 //! (Paxos Made Simple, 2.2 and 3; Paxos Made Moderately Complex, 2.3, 2.4. As there, a proposer that is outbid gives
 //! up and waits; unlike there, one exchange is for a whole log.)
 
 use alloc::vec::Vec;
 
-use quorate_core::{Batch, Instant, NodeId, Output, Position, SnapshotMeta, Timestamp};
+use quorate_core::{Batch, Instant, NodeId, Output, Position, Timestamp};
 use smallvec::SmallVec;
 
 use crate::leading::Leading;
-use crate::message::Promise;
+use crate::message::{Offer, Promise};
 use crate::paxos::{Out, Paxos};
+use crate::reconfiguring::Stop;
 use crate::safe_value::{Slot, is_report, safe_values};
 use crate::{Ballot, Message, Value, Vote};
 
@@ -40,6 +42,10 @@ pub(crate) struct Preparing {
     ballot: Ballot,
     /// The first open slot.
     from: Position,
+    /// Where the configuration stands whose voters are asked. Another one ends this bid.
+    configured: Position,
+    /// The ballot whose leader has asked for this bid.
+    released: Option<Ballot>,
     /// Every other voter.
     asked: Vec<Asked>,
     /// When an answer last brought something new.
@@ -58,7 +64,7 @@ struct Asked {
 
 impl Paxos {
     /// Bids for leadership: the own promise is written, and not a word said before it is on disk.
-    pub(crate) fn campaign(&mut self, now: Instant, out: &mut Out) {
+    pub(crate) fn campaign(&mut self, now: Instant, released: Option<Ballot>, out: &mut Out) {
         assert!(
             matches!(self.proposer, Proposer::Idle),
             "it bids once at a time"
@@ -81,6 +87,8 @@ impl Paxos {
         self.proposer = Proposer::Preparing(Preparing {
             ballot,
             from,
+            configured: self.roster.configured(),
+            released,
             asked: asked.collect(),
             moved: now,
         });
@@ -136,29 +144,30 @@ impl Paxos {
         if !ahead
             || promise
                 .forgotten
-                .is_some_and(|meta| meta.position < promise.at)
+                .as_ref()
+                .is_some_and(|offer| offer.meta.position < promise.at)
         {
             self.anomalies += 1;
             return;
         }
         preparing.moved = now;
-        if let Some(snapshot) = promise.forgotten {
-            return self.on_forgotten(now, from, snapshot, out);
+        if let Some(offer) = promise.forgotten {
+            return self.on_forgotten(now, from, offer, out);
         }
         asked.votes.extend(promise.votes);
         (asked.at, asked.chosen) = (promise.next, Some(promise.chosen));
         if let Some(at) = asked.at {
-            let ballot = preparing.ballot;
-            out.send(from, Message::Prepare { ballot, at });
+            let question = preparing.question(at);
+            out.send(from, question);
         }
         self.finish_phase_1(now, out);
     }
 
     /// A voter has forgotten open slots: they are chosen, and nobody may take them for empty (P14). The snapshot
     /// comes first, another bid after it.
-    fn on_forgotten(&mut self, now: Instant, from: NodeId, snapshot: SnapshotMeta, out: &mut Out) {
+    fn on_forgotten(&mut self, now: Instant, from: NodeId, offer: Offer, out: &mut Out) {
         self.step_down(now, out);
-        self.fetch(from, snapshot, out);
+        self.on_offer(from, offer, out);
     }
 
     /// Leads if a quorum has promised and told all it voted for.
@@ -192,7 +201,13 @@ impl Paxos {
         }
     }
 
-    /// Leads: every open slot that a quorum voted for, and every hole between them, is proposed anew.
+    /// Leads: every open slot that a quorum voted for, and every hole between them, is proposed anew, up to the first
+    /// configuration. What was voted for behind that is for the voters of that configuration: the phase 1 of the next
+    /// ballot, which asks them, will find it.
+    ///
+    /// A configuration that follows another one than that in force was never chosen, nor will it be: whoever proposed it
+    /// led under the configuration that it follows, in a slot that a configuration came to stand before. Its members are
+    /// those before with one change, so it would undo the change that came between. A no-op takes its place.
     fn lead(
         &mut self,
         now: Instant,
@@ -201,24 +216,32 @@ impl Paxos {
         out: &mut Out,
     ) {
         let ballot = self.acceptor.promised();
-        let mut pending = Proposal::default();
+        let configured = self.roster.configured();
+        let noop = Value {
+            born: ballot,
+            batch: Batch::noop(Timestamp::ZERO),
+        };
+        let (mut pending, mut stop) = (Proposal::default(), None);
         for slot in found {
             match slot {
+                Slot::Bound(first, value) if value.follows(configured) => {
+                    self.gather(&mut pending, *first, value.clone(), out);
+                    stop = Some(Stop::found(*first));
+                    break;
+                }
+                Slot::Bound(first, value) if value.is_configuration() => {
+                    self.gather(&mut pending, *first, noop.clone(), out);
+                }
                 Slot::Bound(first, value) => self.gather(&mut pending, *first, value.clone(), out),
                 Slot::Free(first, end) => {
                     for at in first.get()..end.get() {
-                        let batch = Batch::noop(Timestamp::ZERO);
-                        let value = Value {
-                            born: ballot,
-                            batch,
-                        };
-                        self.gather(&mut pending, Position(at), value, out);
+                        self.gather(&mut pending, Position(at), noop.clone(), out);
                     }
                 }
             }
         }
         self.accept_own(pending, out);
-        self.become_leader(now, chosen, out);
+        self.become_leader(now, chosen, stop, out);
     }
 
     /// Adds a value to a run of them; accepts the run when it is as large as one record may be.
@@ -248,6 +271,8 @@ impl Paxos {
             Proposer::Idle | Proposer::Preparing(_) => {}
             Proposer::Leading(mut leading) => {
                 self.elector.leader = None;
+                self.learner.doubt();
+                self.leave_off();
                 let why = self.not_leader();
                 for ticket in leading.reads.drain() {
                     out.push(Output::Reject { ticket, why });
@@ -275,11 +300,19 @@ fn holes(found: &[Slot]) -> u64 {
 
 impl Preparing {
     fn ask(&self, out: &mut Out) {
-        let ballot = self.ballot;
         for asked in &self.asked {
             if let Some(at) = asked.at {
-                out.send(asked.id, Message::Prepare { ballot, at });
+                out.send(asked.id, self.question(at));
             }
+        }
+    }
+
+    fn question(&self, at: Position) -> Message {
+        Message::Prepare {
+            ballot: self.ballot,
+            at,
+            configured: self.configured,
+            released: self.released,
         }
     }
 }

@@ -19,13 +19,27 @@ use crate::proposer::Proposer;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
     round: u64,
-    /// The reads of the newest round and what was handed out at its beginning, until a quorum has answered.
-    asked: Option<(Position, Vec<Ticket>)>,
+    /// The reads of a round, the last that was begun for reads, and what was handed out at its beginning, until a quorum
+    /// has answered.
+    asked: Option<Asked>,
     /// Reads that came later.
     next: Vec<Ticket>,
 }
 
+#[derive(Clone, Debug)]
+struct Asked {
+    round: u64,
+    at: Position,
+    tickets: Vec<Ticket>,
+}
+
 impl Reads {
+    /// Begins a round, be it without reads.
+    pub(crate) const fn next_round(&mut self) -> u64 {
+        self.round += 1;
+        self.round
+    }
+
     /// The newest round; zero: none yet.
     pub(crate) const fn round(&self) -> u64 {
         self.round
@@ -33,13 +47,13 @@ impl Reads {
 
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
-        let asked = self.asked.as_ref().map_or(0, |(_, tickets)| tickets.len());
+        let asked = self.asked.as_ref().map_or(0, |asked| asked.tickets.len());
         asked + self.next.len()
     }
 
     /// All that wait.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Ticket> + use<> {
-        let asked = self.asked.take().map(|(_, tickets)| tickets);
+        let asked = self.asked.take().map(|asked| asked.tickets);
         let next = mem::take(&mut self.next);
         asked.into_iter().flatten().chain(next)
     }
@@ -49,8 +63,11 @@ impl Reads {
         if self.asked.is_some() || self.next.is_empty() {
             return false;
         }
-        self.round += 1;
-        self.asked = Some((at, mem::take(&mut self.next)));
+        self.asked = Some(Asked {
+            round: self.next_round(),
+            at,
+            tickets: mem::take(&mut self.next),
+        });
         true
     }
 }
@@ -88,15 +105,16 @@ impl Paxos {
         let Proposer::Leading(leading) = &mut self.proposer else {
             return;
         };
-        let (round, peers) = (leading.reads.round, &leading.peers);
-        let answered = |id| {
-            let peer = peers.iter().find(|peer| peer.id == id);
-            peer.is_none_or(|peer| peer.round >= round)
+        let peers = &leading.peers;
+        let answered = |round: u64| {
+            move |id| {
+                let peer = peers.iter().find(|peer| peer.id == id);
+                peer.is_none_or(|peer| peer.round >= round)
+            }
         };
-        if !self.roster.phase_2.reached(answered) {
-            return;
-        }
-        if let Some((at, tickets)) = leading.reads.asked.take() {
+        let phase_2 = &self.roster.phase_2;
+        let is_settled = |asked: &mut Asked| phase_2.reached(answered(asked.round));
+        if let Some(Asked { at, tickets, .. }) = leading.reads.asked.take_if(is_settled) {
             for ticket in tickets {
                 out.push(Output::ReadReady { ticket, at });
             }

@@ -8,6 +8,8 @@ use crate::ballot::POSITION_MAX;
 use crate::disk::Disk;
 use crate::elector::Elector;
 use crate::learner::Learner;
+use crate::lease::Pledge;
+use crate::message::Offer;
 use crate::paxos::Paxos;
 use crate::proposer::Proposer;
 use crate::roster::Roster;
@@ -20,7 +22,8 @@ pub(crate) fn restore(
     now: Instant,
     memory: Memory<'_, Record>,
 ) -> Result<Paxos, RestoreError> {
-    let roster = Roster::new(&config).map_err(|error| RestoreError::Config(error.reason()))?;
+    let roster = Roster::new(&config, memory.configuration.clone());
+    let roster = roster.map_err(|error| RestoreError::Config(error.reason()))?;
     let mut replay = Replay::new();
     for (mark, record) in memory.records {
         replay.take(mark, record)?;
@@ -31,7 +34,12 @@ pub(crate) fn restore(
     let known = replay.slots.base();
     let (slots, learner) = join(replay.slots, chosen, snapshot)?;
     let unwritten = slots.base() > known;
-    let mut elector = Elector::new(&config, now);
+    let newest = memory.snapshot.map(|meta| Offer {
+        meta,
+        configuration: memory.configuration,
+    });
+    let mut elector = Elector::new(&config, &roster, now);
+    let pledge = Pledge::restored(promised, now, &config);
     let alone = roster.decides_alone(config.id);
     let least = if alone {
         core::time::Duration::ZERO
@@ -41,16 +49,13 @@ pub(crate) fn restore(
     elector.wait(now, least);
     Ok(Paxos {
         roster,
-        acceptor: Acceptor::restored(promised, slots),
+        acceptor: Acceptor::restored(promised, slots, pledge),
         proposer: Proposer::Idle,
         elector,
         disk: Disk::new(memory.durable),
-        snapshots: Snapshots {
-            newest: memory.snapshot,
-            restored: true,
-            unwritten,
-        },
+        snapshots: Snapshots::restored(newest, unwritten),
         learner,
+        transfer: None,
         round: 0,
         anomalies: 0,
         config,

@@ -15,7 +15,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use quorate_core::{Committed, Mark, Position, partition_from_end};
+use quorate_core::{Committed, Configuration, Mark, Position, partition_from_end};
 use smallvec::SmallVec;
 
 use crate::{Ballot, Value, Vote};
@@ -225,15 +225,25 @@ impl Slots {
         }
     }
 
-    /// Everything up to `upto` is held and chosen; hands what newly is to `emit`, in order.
-    pub(crate) fn settle(&mut self, upto: Position, mut emit: impl FnMut(Committed)) {
+    /// Everything up to `upto` is held and chosen; hands what newly is to `emit`, in order. Stops behind a configuration,
+    /// which it returns, and in front of it unless `changes`.
+    pub(crate) fn settle(
+        &mut self,
+        upto: Position,
+        changes: bool,
+        mut emit: impl FnMut(Committed),
+    ) -> Option<(Position, Configuration)> {
         if upto <= self.settled {
-            return;
+            return None;
         }
         let start = self.index_from(self.settled.next());
         for held in self.runs.range(start..) {
             if held.first > upto {
                 break;
+            }
+            let configuration = held.value.is_configuration();
+            if configuration && !changes {
+                return None;
             }
             let first = held.first.max(self.settled.next());
             assert_eq!(first, self.settled.next(), "what is handed out has no gap");
@@ -247,13 +257,18 @@ impl Slots {
             if held.last() <= upto {
                 self.open -= held.weight;
             }
+            if configuration {
+                let said = held.value.batch.configured();
+                return Some((self.settled, said.expect("it was looked at when it came")));
+            }
         }
         assert!(self.settled >= upto, "only what is held is handed out");
+        None
     }
 
     /// The state machine has everything up to `upto`: held and chosen, and not to be handed out again.
     pub(crate) fn skip(&mut self, upto: Position) {
-        self.settle(upto, |_| {});
+        while self.settle(upto, true, |_| {}).is_some() {}
     }
 
     /// Consecutive values from `first` on up to `last`, as many as weigh `budget`, at least one.

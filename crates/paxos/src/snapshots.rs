@@ -1,15 +1,21 @@
 //! Snapshots, by name: what is forgotten, and what is fetched instead.
 
-use quorate_core::{Instant, NodeId, Output, Position, SnapshotMeta};
+use alloc::vec::Vec;
+
+use quorate_core::{Configuration, Instant, NodeId, Output, Position, SnapshotMeta};
 
 use crate::Record;
+use crate::disk::Owed;
+use crate::message::Offer;
 use crate::paxos::{Out, Paxos};
 use crate::proposer::Proposer;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshots {
     /// The newest that is durable here.
-    pub(crate) newest: Option<SnapshotMeta>,
+    pub(crate) newest: Option<Offer>,
+    /// What is worth fetching, the newest offer last: at most [`Self::OFFERS_MAX`].
+    offered: Vec<Offer>,
     /// Whether this member has just been restored: what its journal knew to be chosen has yet to be handed out.
     pub(crate) restored: bool,
     /// Whether the journal has yet to learn that a snapshot stands for more than it says. Before it does, no later
@@ -18,49 +24,76 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    fn learn(&mut self, snapshot: SnapshotMeta) {
-        let known = self.newest.map_or(Position::ZERO, |meta| meta.position);
-        if known < snapshot.position {
+    const OFFERS_MAX: usize = 4;
+
+    pub(crate) fn restored(newest: Option<Offer>, unwritten: bool) -> Self {
+        Self {
+            newest,
+            offered: Vec::new(),
+            restored: true,
+            unwritten,
+        }
+    }
+
+    fn learn(&mut self, snapshot: Offer) {
+        let known = self.newest.as_ref().map(|newest| newest.meta.position);
+        if known.unwrap_or(Position::ZERO) < snapshot.meta.position {
             self.newest = Some(snapshot);
         }
+    }
+
+    fn note(&mut self, offer: Offer) {
+        self.offered.retain(|known| known.meta != offer.meta);
+        if self.offered.len() == Self::OFFERS_MAX {
+            self.offered.remove(0);
+        }
+        self.offered.push(offer);
+    }
+
+    /// The newest offer, if it leads beyond `settled`.
+    pub(crate) fn wanted(&self, settled: Position) -> Option<SnapshotMeta> {
+        let newest = self.offered.last().map(|offer| offer.meta);
+        newest.filter(|meta| meta.position > settled)
     }
 }
 
 impl Paxos {
     /// The first step after a restart.
-    pub(crate) fn resume(&mut self, out: &mut Out) {
+    pub(crate) fn resume(&mut self, now: Instant, out: &mut Out) {
         self.snapshots.restored = false;
         if self.snapshots.unwritten {
             self.snapshots.unwritten = false;
             self.forget(self.acceptor.slots.base(), out);
         }
-        self.learner.deliver(&mut self.acceptor.slots, out);
+        self.deliver(now, out);
     }
 
-    /// A leader offers a snapshot instead of slots that it has forgotten.
-    pub(crate) fn on_offer(&mut self, from: NodeId, snapshot: SnapshotMeta, out: &mut Out) {
-        if snapshot.position > self.acceptor.slots.settled() {
-            self.fetch(from, snapshot, out);
+    /// A snapshot is offered instead of slots that are forgotten. It is fetched if it leads ahead; a repeated offer is
+    /// fetched again: the first fetch may have failed.
+    ///
+    /// Not before the promise of the ballot in which it was offered is on disk: once the snapshot is, it may bring the
+    /// configuration into force that it includes, whatever else is lost in a crash ([`deliver`](Self::deliver)).
+    pub(crate) fn on_offer(&mut self, from: NodeId, offer: Offer, out: &mut Out) {
+        if offer.meta.position > self.acceptor.slots.settled() {
+            self.snapshots.note(offer);
+            self.answer(from, Owed::Fetch, out);
         } else {
-            self.answer(from, crate::disk::Owed::Accepted, out);
-        }
-    }
-
-    /// Asks for a snapshot that leads ahead. A repeated offer asks again: the first fetch may have failed.
-    pub(crate) fn fetch(&mut self, from: NodeId, snapshot: SnapshotMeta, out: &mut Out) {
-        if snapshot.position > self.acceptor.slots.settled() {
-            out.push(Output::Fetch { from, snapshot });
+            self.answer(from, Owed::Accepted, out);
         }
     }
 
     /// A fetched snapshot is durable: it stands for every slot up to its end, whatever was accepted there. Slots behind
     /// stay: the votes in them may count.
     pub(crate) fn on_fetched(&mut self, now: Instant, snapshot: SnapshotMeta, out: &mut Out) {
-        self.snapshots.learn(snapshot);
+        let offered = &mut self.snapshots.offered;
+        let Some(index) = offered.iter().position(|offer| offer.meta == snapshot) else {
+            return;
+        };
+        let offer = offered.swap_remove(index);
         let leads = matches!(self.proposer, Proposer::Leading(_));
         // What is chosen a leader has, or is about to have.
         if leads || snapshot.position <= self.acceptor.slots.settled() {
-            return;
+            return self.snapshots.learn(offer);
         }
         if matches!(self.proposer, Proposer::Preparing(_)) {
             // What it asked for begins before the snapshot's end.
@@ -68,12 +101,29 @@ impl Paxos {
         }
         self.forget(snapshot.position, out);
         out.push(Output::Install { snapshot });
-        self.learner.deliver(&mut self.acceptor.slots, out);
+        self.snapshots.learn(offer.clone());
+        if let Some((at, configuration)) = offer.configuration {
+            self.install(now, at, configuration, out);
+        }
+        self.deliver(now, out);
+    }
+
+    /// An installed snapshot says who the members are.
+    fn install(&mut self, now: Instant, at: Position, configuration: Configuration, out: &mut Out) {
+        if at > self.roster.configured() {
+            self.change(now, at, configuration, out);
+            self.roster.forget(at);
+        }
     }
 
     /// Forgets what a snapshot covers, nothing else, and nothing that was not handed out.
     pub(crate) fn on_compact(&mut self, upto: Position, snapshot: SnapshotMeta, out: &mut Out) {
-        self.snapshots.learn(snapshot);
+        let configuration = self.roster.at(snapshot.position).cloned();
+        self.snapshots.learn(Offer {
+            meta: snapshot,
+            configuration,
+        });
+        self.roster.forget(snapshot.position);
         self.forget_upto(upto.min(snapshot.position), out);
         if self.acceptor.slots.bytes() > self.config.log_bytes_max / 2 {
             // It could come to a stop: all that the snapshot covers goes.

@@ -4,10 +4,13 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use quorate_core::{
-    Batch, BatchBuilder, Epoch, Input, Instant, Label, Mark, Memory, NodeId, Outbox, Output,
-    Position, ReplicatedLog, SnapshotMeta, Ticket, Timestamp, decode,
+    Batch, BatchBuilder, Change, Configuration, Epoch, Input, Instant, Kind, Label, Mark, Member,
+    Memory, NodeId, Outbox, Output, Position, ReplicatedLog, SnapshotMeta, Ticket, Timestamp,
+    decode,
 };
-use quorate_paxos::{Accepted, Ballot, Message, Paxos, PaxosConfig, Promise, Value, Vote};
+use quorate_paxos::{
+    Accepted, Ballot, Lease, Message, Offer, Paxos, PaxosConfig, Promise, Value, Vote,
+};
 
 const EDGES: &[u64] = &[
     0,
@@ -51,19 +54,48 @@ fn batch() -> impl Strategy<Value = Batch> {
     })
 }
 
-fn value() -> impl Strategy<Value = Value> {
-    (ballot(), batch()).prop_map(|(born, batch)| Value { born, batch })
+/// Also members, well-formed or not, that follow what they may.
+fn members() -> impl Strategy<Value = Batch> {
+    (configuration(), number(), 0..4u8).prop_map(|(configuration, sequence, odd)| {
+        let mut body = Batch::configuration(&configuration).body().to_vec();
+        if odd == 0 {
+            body.push(0);
+        }
+        let label = Label {
+            sequence,
+            ..Label::default()
+        };
+        Batch::one(label, body.into()).of_kind(Kind::Configuration)
+    })
 }
 
-fn snapshot() -> impl Strategy<Value = SnapshotMeta> {
-    (position(), ballot()).prop_map(|(position, born)| SnapshotMeta {
-        position,
-        epoch: Epoch {
-            round: born.round,
-            node: born.node,
+fn value() -> impl Strategy<Value = Value> {
+    let batch = prop_oneof![4 => batch(), 1 => members()];
+    (ballot(), batch).prop_map(|(born, batch)| Value { born, batch })
+}
+
+/// Members that nobody would agree on.
+fn configuration() -> impl Strategy<Value = Configuration> {
+    let ids = prop::collection::vec(1..6u64, 1..5);
+    (ids, prop::collection::vec(1..8u64, 0..3)).prop_map(|(voters, learners)| {
+        let nodes = |ids: Vec<u64>| ids.into_iter().map(NodeId).collect::<Vec<_>>();
+        Configuration::founding(&nodes(voters), &nodes(learners))
+    })
+}
+
+fn snapshot() -> impl Strategy<Value = Offer> {
+    let configured = prop::option::of((position(), configuration()));
+    (position(), ballot(), configured).prop_map(|(position, born, configuration)| Offer {
+        meta: SnapshotMeta {
+            position,
+            epoch: Epoch {
+                round: born.round,
+                node: born.node,
+            },
+            bytes: 1,
+            checksum: 2,
         },
-        bytes: 1,
-        checksum: 2,
+        configuration,
     })
 }
 
@@ -108,7 +140,14 @@ fn accepted() -> impl Strategy<Value = Message> {
 fn message() -> impl Strategy<Value = Message> {
     let values = prop::collection::vec(value(), 0..4);
     prop_oneof![
-        (ballot(), position()).prop_map(|(ballot, at)| Message::Prepare { ballot, at }),
+        (ballot(), position(), position(), prop::option::of(ballot())).prop_map(
+            |(ballot, at, configured, released)| Message::Prepare {
+                ballot,
+                at,
+                configured,
+                released,
+            }
+        ),
         promise(),
         (ballot(), position(), position(), values).prop_map(|(ballot, chosen, first, values)| {
             Message::Accept {
@@ -128,15 +167,24 @@ fn message() -> impl Strategy<Value = Message> {
                 round,
             }
         }),
-        (ballot(), snapshot()).prop_map(|(ballot, meta)| Message::Snapshot { ballot, meta }),
-        (ballot(), prop::option::of(ballot())).prop_map(|(promised, follows)| {
-            let hears = (1..4).map(NodeId).collect();
-            Message::Gossip {
-                promised,
-                hears,
-                follows,
-            }
-        }),
+        (ballot(), snapshot()).prop_map(|(ballot, offer)| Message::Snapshot { ballot, offer }),
+        (ballot(), position()).prop_map(|(ballot, chosen)| Message::Bid { ballot, chosen }),
+        (
+            ballot(),
+            position(),
+            prop::option::of(ballot()),
+            any::<bool>()
+        )
+            .prop_map(|(promised, configured, follows, answer)| {
+                let hears = (1..4).map(NodeId).collect();
+                Message::Gossip {
+                    promised,
+                    configured,
+                    hears,
+                    follows,
+                    answer,
+                }
+            }),
     ]
 }
 
@@ -149,16 +197,32 @@ enum Event {
     Propose,
     Read,
     Fetched,
+    Change(Change),
+    Transfer(Option<NodeId>),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let id = || (1..6u64).prop_map(NodeId);
+    prop_oneof![
+        id().prop_map(|id| Change::Add(Member::learner(id, ""))),
+        id().prop_map(Change::Promote),
+        id().prop_map(Change::Demote),
+        id().prop_map(Change::Remove),
+        (id(), any::<u8>()).prop_map(|(id, priority)| Change::Prefer(id, priority)),
+        configuration().prop_map(|all| Change::Set(all.members().to_vec())),
+    ]
 }
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        12 => (2..4u64, message(), any::<bool>()).prop_map(|(from, message, own)| Event::Said(from, message, own)),
+        12 => (2..6u64, message(), any::<bool>()).prop_map(|(from, message, own)| Event::Said(from, message, own)),
         3 => Just(Event::Time),
         3 => Just(Event::Disk),
         1 => Just(Event::Propose),
         1 => Just(Event::Read),
         1 => Just(Event::Fetched),
+        1 => change().prop_map(Event::Change),
+        1 => prop::option::of((1..5u64).prop_map(NodeId)).prop_map(Event::Transfer),
     ]
 }
 
@@ -169,7 +233,8 @@ fn owned(mut message: Message, from: u64) -> Message {
         | Message::Accept { ballot, .. }
         | Message::Chosen { ballot, .. }
         | Message::Heartbeat { ballot, .. }
-        | Message::Snapshot { ballot, .. } => ballot.node = NodeId(from),
+        | Message::Snapshot { ballot, .. }
+        | Message::Bid { ballot, .. } => ballot.node = NodeId(from),
         Message::Promise(Promise { ballot, .. }) | Message::Accepted(Accepted { ballot, .. }) => {
             *ballot = Ballot {
                 round: 1,
@@ -185,11 +250,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn nothing_that_is_said_stops_a_member(events in prop::collection::vec(event(), 1..60)) {
+    fn nothing_that_is_said_stops_a_member(
+        events in prop::collection::vec(event(), 1..60),
+        leases in any::<bool>(),
+    ) {
         let ids = [1, 2, 3].map(NodeId);
         let memory = Memory { records: &mut [].into_iter(), durable: Mark::ZERO, snapshot: None, configuration: None };
         let mut now = Instant::ZERO;
-        let mut paxos = Paxos::restore(PaxosConfig::new(ids[0], &ids), now, memory).unwrap();
+        let config = PaxosConfig {
+            lease: leases.then_some(Lease { drift_ppm: 1000 }),
+            ..PaxosConfig::new(ids[0], &ids)
+        };
+        let mut paxos = Paxos::restore(config, now, memory).unwrap();
         let (mut written, mut offered) = (Mark::ZERO, None);
         for event in events {
             let input = match event {
@@ -198,7 +270,7 @@ proptest! {
                     message: if own { owned(message, from) } else { message },
                 },
                 Event::Time => {
-                    now = now.max(paxos.deadline().unwrap());
+                    now = now.max(paxos.deadline().unwrap_or(now));
                     Input::Tick
                 }
                 Event::Disk => Input::Durable { upto: written },
@@ -211,6 +283,8 @@ proptest! {
                     Some(snapshot) => Input::Fetched { snapshot },
                     None => Input::Tick,
                 },
+                Event::Change(change) => Input::Reconfigure { ticket: Ticket(3), change },
+                Event::Transfer(to) => Input::Transfer { ticket: Ticket(4), to },
             };
             let mut out = Outbox::new();
             paxos.step(now, input, &mut out);
@@ -250,6 +324,8 @@ fn what_no_member_says_is_counted() {
     let message = Message::Prepare {
         ballot: foreign,
         at: Position(1),
+        configured: Position::ZERO,
+        released: None,
     };
     let from = NodeId(2);
     paxos.step(

@@ -2,19 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::{Committed, NodeId, Output, Position, Quorum, ReplicatedLog, RoleKind, Status};
+use quorate_core::{
+    Committed, Configuration, NodeId, Output, Position, ReplicatedLog, RoleKind, Status,
+};
 use quorate_paxos::{Accepted, Ballot, Message, Promise, Record, Value};
 
+use crate::eras::Eras;
 use crate::image::{Print, hashes, mix};
 use crate::member::{Member, Out};
 
 pub struct Ledger {
-    phase_2: Quorum,
+    pub eras: Eras,
+    /// Everything up to here is chosen: so it is known which configuration governs the next slot.
+    prefix: u64,
     /// P20: the one value of every slot and ballot, as proposed or accepted by anyone.
     proposed: BTreeMap<(u64, Ballot), Print>,
+    /// The configurations among those values.
+    members: BTreeMap<Print, Configuration>,
+    /// Where each ballot has proposed configurations.
+    stops: BTreeMap<Ballot, BTreeSet<u64>>,
     /// The disks that voted so, ever.
     votes: BTreeMap<(u64, Ballot), BTreeSet<NodeId>>,
-    /// P1: what a phase 2 quorum of disks voted for, whether anybody knows or not, and the lowest such ballot.
+    /// What each disk has promised.
+    promised: BTreeMap<NodeId, Ballot>,
+    /// P1: what a phase 2 quorum of disks voted for, whether anybody knows or not, and the lowest such ballot. Behind the
+    /// prefix: provided that no configuration is chosen in between.
     chosen: BTreeMap<u64, (Ballot, Print)>,
     /// What was handed out: by the first who did.
     told: Vec<(Print, u64)>,
@@ -26,14 +38,20 @@ pub struct Ledger {
     pub early: u64,
     /// Values carried into a higher ballot.
     pub carried: u64,
+    /// Votes behind a configuration that was chosen, from before.
+    pub behind: u64,
 }
 
 impl Ledger {
-    pub fn new(phase_2: Quorum) -> Self {
+    pub fn new(eras: Eras) -> Self {
         Self {
-            phase_2,
+            eras,
+            prefix: 0,
             proposed: BTreeMap::new(),
+            members: BTreeMap::new(),
+            stops: BTreeMap::new(),
             votes: BTreeMap::new(),
+            promised: BTreeMap::new(),
             chosen: BTreeMap::new(),
             told: Vec::new(),
             lives: BTreeMap::new(),
@@ -41,6 +59,7 @@ impl Ledger {
             leaders: BTreeSet::new(),
             early: 0,
             carried: 0,
+            behind: 0,
         }
     }
 
@@ -52,28 +71,56 @@ impl Ledger {
     /// Records have come to a disk.
     pub fn on_disk(&mut self, member: NodeId, records: &[Record]) {
         for record in records {
-            let Record::Accept {
-                ballot,
-                first,
-                values,
-                ..
-            } = record
-            else {
+            match record {
+                Record::Promise { ballot, .. } => {
+                    self.promised.insert(member, *ballot);
+                }
+                Record::Accept {
+                    ballot,
+                    first,
+                    values,
+                    ..
+                } => {
+                    for (slot, print) in prints(*first, values) {
+                        let votes = self.votes.entry((slot, *ballot)).or_default();
+                        votes.insert(member);
+                        self.count(slot, *ballot, print);
+                    }
+                    self.advance();
+                }
+                Record::Checkpoint { .. } => {}
+            }
+        }
+    }
+
+    /// Whether these votes choose.
+    fn count(&mut self, slot: u64, ballot: Ballot, print: Print) {
+        let votes = &self.votes[&(slot, ballot)];
+        if !self.eras.chosen(slot, ballot, |id| votes.contains(&id)) {
+            return;
+        }
+        let before = self.chosen.get(&slot).copied();
+        self.early +=
+            u64::from(before.is_none() && slot > 1 && !self.chosen.contains_key(&(slot - 1)));
+        let (low, known) = before.unwrap_or((ballot, print));
+        assert_eq!(known, print, "two values chosen in slot {slot} (P1)");
+        self.chosen.insert(slot, (low.min(ballot), print));
+    }
+
+    /// A configuration at the end of what is chosen governs all behind it: what was counted there was not chosen.
+    fn advance(&mut self) {
+        while let Some((_, print)) = self.chosen.get(&(self.prefix + 1)) {
+            self.prefix += 1;
+            let Some(configuration) = self.members.get(print) else {
                 continue;
             };
-            for (slot, print) in prints(*first, values) {
-                let votes = self.votes.entry((slot, *ballot)).or_default();
-                votes.insert(member);
-                if !self.phase_2.reached(|id| votes.contains(&id)) {
-                    continue;
-                }
-                let before = self.chosen.get(&slot).copied();
-                self.early += u64::from(
-                    before.is_none() && slot > 1 && !self.chosen.contains_key(&(slot - 1)),
-                );
-                let (low, known) = before.unwrap_or((*ballot, print));
-                assert_eq!(known, print, "two values chosen in slot {slot} (P1)");
-                self.chosen.insert(slot, (low.min(*ballot), print));
+            self.eras.push(self.prefix, configuration.clone());
+            self.chosen.split_off(&(self.prefix + 1));
+            let behind = self.votes.range((self.prefix + 1, Ballot::ZERO)..);
+            let behind: Vec<_> = behind.map(|(key, _)| *key).collect();
+            self.behind += behind.len() as u64;
+            for (slot, ballot) in behind {
+                self.count(slot, ballot, self.proposed[&(slot, ballot)]);
             }
         }
     }
@@ -86,11 +133,17 @@ impl Ledger {
             0,
             "every message was one a member may send"
         );
+        let mut configured = before.configured;
         for output in outputs {
             match output {
-                Output::Persist { record, .. } => self.on_record(record),
+                Output::Persist { record, .. } => self.on_record(member, configured, record),
                 Output::Send { message, .. } => self.on_send(member, life, message),
-                Output::Commit(run) => self.on_commit(run),
+                Output::Commit(run) => {
+                    self.on_commit(run);
+                    if run.batch.configured().is_some() {
+                        configured = run.last();
+                    }
+                }
                 _ => {}
             }
         }
@@ -103,21 +156,38 @@ impl Ledger {
         self.on_status(member, before, paxos.status());
     }
 
-    fn on_record(&mut self, record: &Record) {
-        if let Record::Accept {
-            ballot,
-            first,
-            values,
-            ..
-        } = record
-        {
-            self.on_proposal(*ballot, *first, values);
+    fn on_record(&mut self, member: &Member, configured: Position, record: &Record) {
+        match record {
+            Record::Promise { ballot, .. } if ballot.node == member.config.id => {
+                self.eras.on_bid(*ballot, configured.get());
+            }
+            Record::Accept {
+                ballot,
+                first,
+                values,
+                ..
+            } => self.on_proposal(*ballot, *first, values),
+            Record::Promise { .. } | Record::Checkpoint { .. } => {}
         }
     }
 
-    /// P5, and with it all of Paxos: what was chosen in a lower ballot is what every higher one proposes.
+    /// P5, and with it all of Paxos: what was chosen in a lower ballot is what every higher one proposes. And the
+    /// stop-sign: nothing is proposed behind an open configuration.
     fn on_proposal(&mut self, ballot: Ballot, first: Position, values: &[Value]) {
-        for (slot, print) in prints(first, values) {
+        let all = values.iter().flat_map(|value| {
+            let slots = 0..value.batch.len();
+            slots.map(|_| value.batch.configured())
+        });
+        for ((slot, print), configuration) in prints(first, values).into_iter().zip(all) {
+            if let Some(configuration) = configuration {
+                self.members.insert(print, configuration);
+                self.stops.entry(ballot).or_default().insert(slot);
+            }
+            let stops = self.stops.get(&ballot).into_iter().flatten();
+            for stop in stops.take_while(|stop| **stop < slot) {
+                let passes = self.eras.may_pass(ballot, *stop);
+                assert!(passes, "{ballot} proposes {slot} behind {stop} (P17)");
+            }
             let known = *self.proposed.entry((slot, ballot)).or_insert(print);
             assert_eq!(
                 known, print,
@@ -164,6 +234,7 @@ impl Ledger {
                 assert!(*chosen <= self.told());
             }
             Message::Chosen { upto, .. } => assert!(*upto <= self.told()),
+            Message::Bid { chosen, .. } => assert!(*chosen <= self.told()),
             _ => {}
         }
     }
@@ -188,7 +259,7 @@ impl Ledger {
             };
             let chosen = self.chosen.get(&slot).map(|(_, print)| *print);
             assert_eq!(
-                chosen,
+                chosen.filter(|_| slot <= self.prefix),
                 Some((born, hash)),
                 "slot {slot} handed out (P8, A5)"
             );
@@ -210,14 +281,33 @@ impl Ledger {
         if let Some(seen) = self.statuses.insert(id, status) {
             assert!(seen.epoch <= status.epoch, "an epoch went back (P2)");
         }
+        self.check_configuration(member, status);
         if status.role == RoleKind::Leader {
             let Status { epoch, leader, .. } = status;
             assert_eq!((epoch.node, leader), (id, Some(id)));
-            self.leaders.insert(Ballot {
+            let ballot = Ballot {
                 round: epoch.round,
                 node: id,
-            });
+            };
+            if self.leaders.insert(ballot) {
+                let promised = |id| self.promised.get(&id).is_some_and(|last| *last >= ballot);
+                let elected = self.eras.elected(ballot, promised);
+                assert!(elected, "{ballot} leads without a phase 1 quorum (P4)");
+            }
         }
+    }
+
+    /// Equal configurations at equal positions, and the last one that was handed out is in force.
+    fn check_configuration(&self, member: &Member, status: Status) {
+        let at = status.configured;
+        assert!(at <= status.committed, "in force before it is handed out");
+        if at > Position::ZERO {
+            let era = self.eras.standing(at.get()).expect("it is chosen");
+            let paxos = member.paxos.as_ref().unwrap();
+            assert_eq!(*paxos.configuration(), era.configuration);
+        }
+        let known = member.state.configured.as_ref().map(|(at, _)| *at);
+        assert_eq!(known.unwrap_or_default(), at);
     }
 }
 
@@ -231,8 +321,8 @@ pub fn last(member: &Member) -> Position {
 fn check_promise(member: &Member, promise: &Promise) {
     let disk = &member.disk;
     assert_eq!(promise.ballot, disk.promised, "{promise}");
-    if let Some(meta) = promise.forgotten {
-        assert!(promise.votes.is_empty() && promise.at <= meta.position);
+    if let Some(offer) = &promise.forgotten {
+        assert!(promise.votes.is_empty() && promise.at <= offer.meta.position);
         return;
     }
     let base = member.paxos.as_ref().unwrap().status().compacted;
@@ -263,6 +353,7 @@ fn ballot_of(message: &Message) -> Option<Ballot> {
         | Message::Accept { ballot, .. }
         | Message::Chosen { ballot, .. }
         | Message::Heartbeat { ballot, .. }
+        | Message::Bid { ballot, .. }
         | Message::Snapshot { ballot, .. } => Some(*ballot),
         _ => None,
     }

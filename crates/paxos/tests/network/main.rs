@@ -5,11 +5,14 @@
 #![allow(unreachable_pub)] // Modules that several test programs share.
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 
+mod draw;
+mod eras;
 #[path = "../support/image.rs"]
 mod image;
 mod ledger;
 #[path = "../support/member.rs"]
 mod member;
+mod orders;
 mod totals;
 mod trouble;
 mod world;

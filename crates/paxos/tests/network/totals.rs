@@ -36,6 +36,8 @@ impl Totals {
             ("reads", 1),
             ("early", 1),
             ("carried", 1),
+            ("configurations", 2),
+            ("leases", 1),
         ] {
             assert!(self.of(what) > least * seeds, "{what}: {self:?}");
         }
@@ -47,6 +49,15 @@ impl Totals {
             "nacks",
             "pages",
             "forgotten",
+            "behind",
+            "reconfigured",
+            "under way",
+            "too early",
+            "no quorums",
+            "transferred",
+            "given up",
+            "asked to bid",
+            "strangers",
         ] {
             assert!(self.of(what) > 0, "{what}: {self:?}");
         }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use quorate_core::{Credit, Input, Position};
+use quorate_core::{Change, Credit, Input, ReplicatedLog, Ticket};
 
 use crate::ledger::last;
-use crate::world::{ELECTION, Event, Host, World};
+use crate::world::{ELECTION, Event, Host, Pace, World};
 
 impl World {
     pub fn on_trouble(&mut self) {
-        if self.calm {
+        if self.pace != Pace::Busy {
             return;
         }
         self.schedule(400, Event::Trouble);
@@ -54,7 +54,7 @@ impl World {
         self.rng.below(self.members.len() as u64) as usize
     }
 
-    fn crash(&mut self, member: usize) {
+    pub fn crash(&mut self, member: usize) {
         if self.paxos(member).is_none() {
             return;
         }
@@ -63,6 +63,7 @@ impl World {
         *host = Host {
             life: host.life + 1,
             sync_ms: host.sync_ms,
+            rate: host.rate,
             ..Host::default()
         };
         let (synced, written) = (self.members[member].synced, self.members[member].written);
@@ -75,15 +76,14 @@ impl World {
     }
 
     pub fn start(&mut self, member: usize) {
-        if self.paxos(member).is_some() {
+        if self.paxos(member).is_some() || self.gone.contains(&member) {
             return;
         }
         self.note(|| format!("{} starts", member + 1));
-        let now = self.now;
-        let started = self.members[member].start(now);
+        let clock = self.clock(member);
+        let started = self.members[member].start(clock);
         started.expect("what survives a crash can be restored");
-        let base = self.paxos(member).unwrap();
-        let base = quorate_core::ReplicatedLog::status(base).compacted;
+        let base = self.paxos(member).unwrap().status().compacted;
         self.members[member].memory.forget(base.get());
         self.step(member, Input::Tick);
     }
@@ -96,7 +96,7 @@ impl World {
     }
 
     pub fn heal(&mut self) {
-        (self.calm, self.lose, self.repeat, self.delay_ms) = (true, 0, 0, 5);
+        (self.pace, self.lose, self.repeat, self.delay_ms) = (Pace::Calm, 0, 0, 5);
         self.cuts.clear();
         for member in 0..self.members.len() {
             self.start(member);
@@ -143,11 +143,60 @@ impl World {
         self.run_until(self.now + patience, |world| !world.waits(read));
         assert!(!self.waits(read), "a read is answered");
         assert_eq!(self.ledger.leaders.len(), ballots, "one leader, for good");
+        if self.changes {
+            self.check_orders();
+        }
     }
 
-    /// What the last of all has applied.
-    fn least(&self) -> Position {
-        let all = self.members.iter().map(|member| member.state.position);
-        all.min().unwrap()
+    /// In a healthy cluster a leader hands over, and members change, also the leader itself.
+    fn check_orders(&mut self) {
+        let (transferred, reconfigured) = (
+            self.totals.of("transferred"),
+            self.totals.of("reconfigured"),
+        );
+        let alone = self.ledger.eras.last().configuration.voters().len() == 1;
+        // With the narrowest windows the others have much to catch up with.
+        self.pace = Pace::Idle;
+        for _ in 0..20 {
+            if !alone && self.totals.of("transferred") == transferred {
+                let leader = self.leader().unwrap();
+                let order = self.transfer(leader, None);
+                self.await_answer(order);
+            }
+        }
+        self.pace = Pace::Calm;
+        assert!(alone || self.totals.of("transferred") > transferred);
+        let leader = self.leader().unwrap();
+        let id = self.members[leader].config.id;
+        let sized = self.members[leader].config.quorums.is_some();
+        let change = if alone || sized {
+            Change::Prefer(id, 9)
+        } else {
+            Change::Remove(id)
+        };
+        // It has just begun, or its log is full.
+        for _ in 0..10 {
+            if self.totals.of("reconfigured") == reconfigured {
+                let order = self.reconfigure(leader, change.clone());
+                self.await_answer(order);
+                self.take_snapshot(leader);
+            }
+        }
+        assert_eq!(self.totals.of("reconfigured"), reconfigured + 1);
+        let target = self.ledger.told();
+        self.run_until(self.now + ELECTION * 10, |world| {
+            world.leader().is_some() && world.ledger.told() > target && world.least() >= target
+        });
+        assert!(self.ledger.told() > target, "a new write is chosen");
+        assert!(self.least() >= target, "all members have it");
+    }
+
+    fn await_answer(&mut self, order: Ticket) {
+        let answered = |world: &Self| !world.orders.contains_key(&order);
+        self.run_until(self.now + ELECTION * 3, answered);
+        assert!(answered(self), "an order is answered");
+        // Whoever leads now is heard.
+        self.run_until(self.now + ELECTION, |_| false);
+        self.run_until(self.now + ELECTION * 9, |world| world.leader().is_some());
     }
 }

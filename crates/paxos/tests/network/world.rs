@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    BatchBuilder, Credit, Input, Instant, Label, Life, Mark, NodeId, Output, Position, Rejection,
-    ReplicatedLog, Rng, RoleKind, SnapshotMeta, Ticket, decode, encode,
+    Configuration, Input, Instant, Mark, NodeId, Output, Position, ReplicatedLog, Rng, RoleKind,
+    SnapshotMeta, Ticket, decode, encode,
 };
-use quorate_paxos::{Message, Paxos, PaxosConfig, Quorums};
+use quorate_paxos::{Message, Paxos, PaxosConfig};
 
+use crate::draw::draw;
+use crate::eras::Eras;
 use crate::ledger::Ledger;
 use crate::member::{Member, Out, State};
+use crate::orders::Order;
 use crate::totals::Totals;
 
 pub const ELECTION: Duration = Duration::from_millis(300);
@@ -23,6 +26,7 @@ pub enum Event {
     Fetched(usize, u64, SnapshotMeta),
     Snapshotted(usize, u64, (SnapshotMeta, State)),
     Client,
+    Operator,
     Trouble,
     Start(usize),
     Wake(usize),
@@ -37,8 +41,19 @@ pub struct Host {
     pub missed: Vec<Event>,
     pub syncing: bool,
     pub sync_ms: u64,
+    /// How fast its clock goes, in millionths.
+    pub rate: u64,
     pub fetching: Option<SnapshotMeta>,
     pub snapshotting: bool,
+}
+
+/// What clients do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    Busy,
+    Calm,
+    /// They write nothing.
+    Idle,
 }
 
 pub struct World {
@@ -51,9 +66,14 @@ pub struct World {
     pub cuts: BTreeSet<(usize, usize)>,
     pub ledger: Ledger,
     /// The least position at which each waiting read may be answered.
-    reads: BTreeMap<Ticket, Position>,
-    tickets: u64,
-    pub calm: bool,
+    pub reads: BTreeMap<Ticket, Position>,
+    pub orders: BTreeMap<Ticket, Order>,
+    pub tickets: u64,
+    pub pace: Pace,
+    /// Members that were removed and will not be started again.
+    pub gone: BTreeSet<usize>,
+    /// Whether members change, and leaders make way.
+    pub changes: bool,
     trace: bool,
     /// In a thousand.
     pub lose: u64,
@@ -66,29 +86,20 @@ impl World {
     pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = Rng::new(seed ^ 0x9e0c_25a1_77d3_4b1f);
         let config = draw(seed, &mut rng);
-        let (_, phase_2) = config.quorums().unwrap();
-        let ids: Vec<_> = config.voters.iter().chain(&config.learners).collect();
-        let members = ids.into_iter().map(|id| {
-            Member::new(PaxosConfig {
-                id: *id,
-                ..config.clone()
-            })
-        });
-        let members: Vec<_> = members.collect();
-        let hosts = members.iter().map(|_| Host {
-            sync_ms: 1 + rng.below(20),
-            ..Host::default()
-        });
+        let founders = Configuration::founding(&config.voters, &config.learners);
         let mut world = Self {
-            hosts: hosts.collect(),
+            hosts: Vec::new(),
             now: Instant::ZERO,
-            members,
+            members: Vec::new(),
             agenda: BTreeMap::new(),
             cuts: BTreeSet::new(),
-            ledger: Ledger::new(phase_2),
+            ledger: Ledger::new(Eras::new(founders.clone(), config.quorums)),
             reads: BTreeMap::new(),
+            orders: BTreeMap::new(),
             tickets: 0,
-            calm: false,
+            pace: Pace::Busy,
+            gone: BTreeSet::new(),
+            changes: !rng.one_in(3),
             trace,
             lose: [0, 10, 50, 200][rng.below(4) as usize],
             repeat: [0, 10, 100][rng.below(3) as usize],
@@ -96,23 +107,48 @@ impl World {
             totals: Totals::default(),
             rng,
         };
-        for member in 0..world.members.len() {
-            world.schedule(0, Event::Start(member));
+        for member in founders.members() {
+            world.join(PaxosConfig {
+                id: member.id,
+                ..config.clone()
+            });
         }
         world.schedule(1, Event::Client);
         world.schedule(500, Event::Trouble);
+        if world.changes {
+            world.schedule(500, Event::Operator);
+        }
         world
+    }
+
+    /// A new member, which starts now.
+    pub fn join(&mut self, config: PaxosConfig) {
+        // Half of the drift that leases allow for, either way.
+        let drift = u64::from(config.lease.map_or(0, |lease| lease.drift_ppm)) / 2;
+        self.hosts.push(Host {
+            sync_ms: 1 + self.rng.below(20),
+            rate: 1_000_000 - drift + self.rng.below(2 * drift + 1),
+            ..Host::default()
+        });
+        self.members.push(Member::new(config));
+        self.schedule(0, Event::Start(self.members.len() - 1));
     }
 
     pub fn run(mut self) -> Totals {
         self.run_until(Instant::ZERO + Duration::from_secs(8), |_| false);
         self.heal();
         self.check_liveness();
-        self.totals.count("chosen", self.ledger.told().get());
-        self.totals
-            .count("leaders", self.ledger.leaders.len() as u64);
-        self.totals.count("early", self.ledger.early);
-        self.totals.count("carried", self.ledger.carried);
+        let ledger = &self.ledger;
+        for (what, n) in [
+            ("chosen", ledger.told().get()),
+            ("leaders", ledger.leaders.len() as u64),
+            ("early", ledger.early),
+            ("carried", ledger.carried),
+            ("configurations", ledger.eras.count() as u64 - 1),
+            ("behind", ledger.behind),
+        ] {
+            self.totals.count(what, n);
+        }
         self.totals
     }
 
@@ -139,8 +175,24 @@ impl World {
 
     fn next_timer(&self) -> Option<(Instant, usize)> {
         let awake = (0..self.members.len()).filter(|index| !self.hosts[*index].asleep);
-        let timers = awake.filter_map(|index| Some((self.paxos(index)?.deadline()?, index)));
+        let timers = awake.filter_map(|index| {
+            let deadline = self.paxos(index)?.deadline()?;
+            Some((self.true_time(index, deadline), index))
+        });
         timers.min()
+    }
+
+    /// What a member's clock shows now.
+    pub fn clock(&self, member: usize) -> Instant {
+        let nanos = u128::from(self.now.as_nanos()) * u128::from(self.hosts[member].rate);
+        Instant::ZERO + Duration::from_nanos((nanos / 1_000_000) as u64)
+    }
+
+    /// When a member's clock will show `at`.
+    fn true_time(&self, member: usize, at: Instant) -> Instant {
+        let nanos = u128::from(at.as_nanos()) * 1_000_000;
+        let nanos = nanos.div_ceil(u128::from(self.hosts[member].rate));
+        Instant::ZERO + Duration::from_nanos(nanos as u64)
     }
 
     pub fn paxos(&self, member: usize) -> Option<&Paxos> {
@@ -154,9 +206,8 @@ impl World {
         self.agenda.insert((at, number), event);
     }
 
-    pub fn index(&self, id: NodeId) -> usize {
-        let found = self.members.iter().position(|m| m.config.id == id);
-        found.unwrap()
+    pub fn index(&self, id: NodeId) -> Option<usize> {
+        self.members.iter().position(|m| m.config.id == id)
     }
 
     pub fn on_event(&mut self, event: Event) {
@@ -192,14 +243,16 @@ impl World {
             }
             Event::Snapshotted(member, life, snapshot) if alive(self, member, life) => {
                 self.hosts[member].snapshotting = false;
+                let meta = snapshot.0;
                 self.members[member].keep(snapshot);
-                let snapshot = snapshot.0;
                 let kept = self.rng.below(20);
-                let upto = Position(snapshot.position.get().saturating_sub(kept));
+                let upto = Position(meta.position.get().saturating_sub(kept));
+                let snapshot = meta;
                 self.step(member, Input::Compact { upto, snapshot });
             }
             Event::Synced(..) | Event::Told(..) | Event::Fetched(..) | Event::Snapshotted(..) => {}
             Event::Client => self.on_client(),
+            Event::Operator => self.on_operator(),
             Event::Trouble => self.on_trouble(),
             Event::Start(member) => self.start(member),
             Event::Wake(member) => self.wake(member),
@@ -216,7 +269,8 @@ impl World {
             Input::Receive { from, message } => format!("{id} ◄ {from}: {message}"),
             other => format!("{id} {other:?}"),
         });
-        let outputs = self.members[index].step(self.now, input);
+        let clock = self.clock(index);
+        let outputs = self.members[index].step(clock, input);
         self.totals.count("steps", 1);
         for output in &outputs {
             self.note(|| show(output));
@@ -227,10 +281,25 @@ impl World {
         for output in outputs {
             self.carry_out(index, output);
         }
+        self.check_leases();
         self.begin_sync(index);
         let full = self.members[index].config.log_bytes_max / 2;
         if self.paxos(index).unwrap().status().bytes > full {
             self.take_snapshot(index);
+        }
+    }
+
+    /// R14, P15: whoever holds a lease has everything that anybody was told of.
+    fn check_leases(&mut self) {
+        for index in 0..self.members.len() {
+            let clock = self.clock(index);
+            let lease = self.paxos(index).and_then(|paxos| paxos.lease(clock));
+            if let Some(at) = lease {
+                let told = self.ledger.told();
+                let id = self.members[index].config.id;
+                assert!(at >= told, "the lease of {id} at {at} misses {told}");
+                self.totals.count("leases", 1);
+            }
         }
     }
 
@@ -243,12 +312,8 @@ impl World {
                 assert!(at <= self.members[index].state.position, "handed out here");
                 self.totals.count("reads", 1);
             }
-            Output::Reject { ticket, why } => {
-                self.reads.remove(&ticket);
-                let overloaded = matches!(why, Rejection::Overloaded { .. });
-                self.totals
-                    .count(if overloaded { "overloaded" } else { "rejected" }, 1);
-            }
+            Output::Reject { ticket, why } => self.on_reject(index, ticket, why),
+            Output::Report(report) => self.on_report(index, report),
             Output::Fetch { snapshot, .. } => {
                 self.totals.count("fetches", 1);
                 self.hosts[index].fetching = Some(snapshot);
@@ -264,21 +329,23 @@ impl World {
                 let journal = &mut self.members[index].journal;
                 journal.retain(|mark, _| *mark >= below);
             }
-            Output::Snapshot { .. } | Output::Report(_) => {
-                unreachable!("Multi-Paxos asks for no snapshot and reports nothing")
-            }
+            Output::Snapshot { .. } => unreachable!("Multi-Paxos asks for no snapshot"),
             Output::Persist { .. } | Output::Commit(_) | Output::Link(_) => {}
         }
     }
 
     fn send(&mut self, from: usize, to: NodeId, message: &Message) {
-        let to = self.index(to);
+        let Some(to) = self.index(to) else {
+            return self.totals.count("to nobody", 1);
+        };
         match message {
             Message::Nack { .. } => self.totals.count("nacks", 1),
             Message::Promise(promise) if promise.next.is_some() => self.totals.count("pages", 1),
             Message::Promise(promise) if promise.forgotten.is_some() => {
                 self.totals.count("forgotten", 1);
             }
+            Message::Bid { .. } => self.totals.count("asked to bid", 1),
+            Message::Gossip { answer: true, .. } => self.totals.count("strangers", 1),
             _ => {}
         }
         if self.cuts.contains(&(from, to)) || self.rng.below(1000) < self.lose {
@@ -319,7 +386,7 @@ impl World {
         self.hosts[member].fetching = None;
         let mut all = self.members.iter().flat_map(|member| &member.snapshots);
         // If nobody has it any more, another will be offered.
-        if let Some(found) = all.find(|(meta, _)| *meta == snapshot).copied() {
+        if let Some(found) = all.find(|(meta, _)| *meta == snapshot).cloned() {
             self.members[member].keep(found);
             self.step(member, Input::Fetched { snapshot });
         }
@@ -337,54 +404,6 @@ impl World {
         }
     }
 
-    fn on_client(&mut self) {
-        let pace = if self.calm { 40 } else { 15 };
-        self.schedule(pace, Event::Client);
-        let leader = self.leader().filter(|_| !self.rng.one_in(4));
-        let any = self.rng.below(self.members.len() as u64) as usize;
-        let member = leader.unwrap_or(any);
-        if self.hosts[member].asleep || self.paxos(member).is_none() {
-            return;
-        }
-        if self.rng.one_in(3) {
-            self.read(member);
-        } else {
-            self.propose(member);
-        }
-    }
-
-    pub fn read(&mut self, member: usize) -> Ticket {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        self.reads.insert(ticket, self.ledger.told());
-        self.step(member, Input::Read { ticket });
-        ticket
-    }
-
-    pub fn waits(&self, read: Ticket) -> bool {
-        self.reads.contains_key(&read)
-    }
-
-    pub fn propose(&mut self, member: usize) {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        let mut builder = BatchBuilder::new();
-        for _ in 0..=self.rng.below(6) {
-            let long = self.rng.one_in(8);
-            let length = if long { 400 } else { self.rng.below(12) };
-            let body: Vec<u8> = (0..length).map(|_| self.rng.below(256) as u8).collect();
-            builder.push(&body);
-        }
-        let label = Label {
-            origin: self.members[member].config.id,
-            life: Life(self.hosts[member].life),
-            sequence: ticket.get() * 100,
-            ..Label::default()
-        };
-        let batch = builder.finish(label).unwrap();
-        self.step(member, Input::Propose { ticket, batch });
-    }
-
     /// Whoever believes to lead.
     pub fn leader(&self) -> Option<usize> {
         let leads = |index: &usize| {
@@ -400,41 +419,6 @@ impl World {
             println!("{} {}", self.now, text());
         }
     }
-
-    pub fn credit(&mut self, member: usize, peer: usize, credit: Credit) {
-        let peer = self.members[peer].config.id;
-        self.step(member, Input::Credit { peer, credit });
-    }
-}
-
-/// Sometimes tight limits, flexible quorums, and learners.
-fn draw(seed: u64, rng: &mut Rng) -> PaxosConfig {
-    let count = [1, 3, 3, 3, 4, 5, 5][rng.below(7) as usize];
-    let voters: Vec<_> = (1..=count).map(NodeId).collect();
-    let mut config = PaxosConfig::new(NodeId(1), &voters);
-    (config.seed, config.election_timeout) = (seed, ELECTION);
-    if rng.one_in(4) {
-        config.learners = vec![NodeId(9)];
-    }
-    if rng.one_in(3) {
-        let phase_1 = 1 + rng.below(count) as usize;
-        let phase_2 = count as usize + 1 - phase_1;
-        config.quorums = Some(Quorums { phase_1, phase_2 });
-    }
-    if rng.one_in(3) {
-        config.window.messages = 1 + rng.below(4) as usize;
-    }
-    if rng.one_in(3) {
-        config.window.bytes = 1 + rng.below(600);
-    }
-    if rng.one_in(2) {
-        config.append_bytes_max = 1 << 10;
-    }
-    if rng.one_in(3) {
-        config.uncommitted_bytes_max = 4 << 10;
-        config.log_bytes_max = (16 << 10) + rng.below(1 << 16);
-    }
-    config
 }
 
 fn show(output: &Out) -> String {

@@ -9,6 +9,7 @@
 mod image;
 #[path = "../support/member.rs"]
 mod member;
+mod operators;
 mod stage;
 
 use std::path::Path;
@@ -51,6 +52,24 @@ scripts! {
     the_only_one_who_hears_a_quorum_leads_with_the_shortest_log
     in_a_chain_the_leader_stays
     a_restart_remembers_what_is_chosen
+    a_change_that_lies_behind_another_is_not_carried_on
+    a_hand_over_ends_the_lease
+    a_hand_over_that_cannot_be_is_refused_or_given_up
+    a_leader_that_is_removed_hands_over
+    a_learner_joins_catches_up_and_votes
+    a_lease_ends_before_anybody_else_can_lead
+    a_proposer_that_lags_two_configurations_learns_them_one_by_one
+    a_removed_member_that_bids_disturbs_nobody
+    a_snapshot_brings_the_members_along
+    a_stop_sign_that_a_majority_accepted_survives_its_leader
+    a_stop_sign_that_a_minority_accepted_gives_way
+    a_stop_sign_that_a_minority_accepted_is_completed
+    a_voter_is_replaced_in_one_step
+    all_voters_are_replaced_by_members_that_know_nothing
+    leadership_is_handed_over
+    leases_outlive_a_restart_of_those_who_gave_them
+    members_change_while_earlier_slots_are_in_flight
+    the_preferred_voter_leads
 }
 
 /// docs/paxos.md shows parts of a trace: line by line as they stand in it, and in its order.

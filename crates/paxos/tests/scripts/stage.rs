@@ -9,14 +9,16 @@ use quorate_core::{
     BatchBuilder, Input, Instant, Label, Life, Mark, NodeId, Output, Position, ReplicatedLog,
     Status, Ticket, decode, encode,
 };
-use quorate_paxos::{Ballot, Message, PaxosConfig, Quorums};
+use quorate_paxos::{Ballot, Lease, Message, PaxosConfig, Quorums};
 
 use crate::member::{Member, Out};
 
 #[derive(Default)]
 pub struct Stage {
-    now: Instant,
-    members: BTreeMap<u64, Member>,
+    pub now: Instant,
+    pub members: BTreeMap<u64, Member>,
+    /// For members that come later.
+    leases: bool,
     links: BTreeMap<(u64, u64), VecDeque<Bytes>>,
     /// Links that lose, and links that keep, everything.
     cut: BTreeSet<(u64, u64)>,
@@ -28,7 +30,7 @@ pub struct Stage {
     roles: BTreeMap<u64, String>,
     tickets: u64,
     quiet: bool,
-    trace: String,
+    pub trace: String,
 }
 
 const ELECTION: Duration = Duration::from_millis(300);
@@ -39,13 +41,15 @@ impl Stage {
     }
 
     /// Carries out one line:
-    /// - `members N [phase_1 phase_2] [bytes of a message]`: begins; `campaign N`: it bids now;
+    /// - `members N [phase_1 phase_2] [bytes of a message]`: begins, with `leases` if that was said before; `campaign N`: it
+    ///   bids now; `coax N`: if its patience is over; `join N VOTER…`: a new member, that knows these voters;
     /// - `propose N word…`: a batch of so many commands; `read N`;
     /// - `settle`: everything that can happen without time; `wait MS`: with time, `quiet` or `loud`;
     /// - `cut A B`, `heal`: both ways, all; `hold A B`, `release A B`: one way, in order; `lose A B`: what is held;
     /// - `delay A B`: what is held is overtaken by all that follows, until `arrive A B`;
     /// - `slow N`: writes wait; `sync N [MARK]`: they are on disk; `fast N`; `crash N [MARK]`, `start N`;
-    /// - `compact N [POSITION]`: after a snapshot; `status`.
+    /// - `compact N [POSITION]`: after a snapshot; `status`;
+    /// - what operators do: [`Self::operate`].
     pub fn run(&mut self, line: &str) {
         let mut words = line.split_whitespace();
         let Some(verb) = words.next().filter(|word| !word.starts_with('#')) else {
@@ -56,8 +60,11 @@ impl Stage {
         let words: Vec<&str> = words.collect();
         let numbers: Vec<u64> = words.iter().map_while(|word| word.parse().ok()).collect();
         match (verb, &numbers[..]) {
+            ("leases", []) => self.leases = true,
             ("members", [count, rest @ ..]) => self.begin(*count, rest),
+            ("join", [id, voters @ ..]) => self.join(*id, voters),
             ("campaign", [id]) => self.campaign(*id),
+            ("coax", [id]) => self.coax(*id),
             ("propose", [id]) => self.propose(*id, &words[1..]),
             ("read", [id]) => {
                 let ticket = self.ticket();
@@ -83,7 +90,7 @@ impl Stage {
             ("compact", [id]) => self.compact(*id, u64::MAX),
             ("compact", [id, upto]) => self.compact(*id, *upto),
             ("status", []) => self.status(),
-            _ => panic!("what is `{line}`?"),
+            _ => self.operate(verb, &numbers),
         }
     }
 
@@ -92,6 +99,7 @@ impl Stage {
         for id in 1..=count {
             let mut config = PaxosConfig::new(NodeId(id), &voters);
             config.election_timeout = ELECTION;
+            config.lease = self.leases.then_some(Lease { drift_ppm: 100_000 });
             if let [phase_1, phase_2, ..] = *rest {
                 let (phase_1, phase_2) = (phase_1 as usize, phase_2 as usize);
                 config.quorums = Some(Quorums { phase_1, phase_2 });
@@ -106,9 +114,22 @@ impl Stage {
         }
     }
 
-    /// Lets its patience run out while everybody tells it that they hear it.
+    fn join(&mut self, id: u64, voters: &[u64]) {
+        let voters: Vec<_> = voters.iter().copied().map(NodeId).collect();
+        let mut config = self.members[&1].config.clone();
+        (config.id, config.voters, config.learners) = (NodeId(id), voters, vec![NodeId(id)]);
+        self.members.insert(id, Member::new(config));
+        self.members.get_mut(&id).unwrap().start(self.now).unwrap();
+    }
+
+    /// Lets its patience run out, and everybody's with it.
     fn campaign(&mut self, id: u64) {
         self.now = self.now + ELECTION * 2;
+        self.coax(id);
+    }
+
+    /// Everybody tells it that they hear it.
+    fn coax(&mut self, id: u64) {
         let peers: Vec<u64> = self
             .members
             .keys()
@@ -121,8 +142,10 @@ impl Stage {
             }
             let message = Message::Gossip {
                 promised: Ballot::ZERO,
+                configured: Position::ZERO,
                 hears: [NodeId(id)].into_iter().collect(),
                 follows: None,
+                answer: false,
             };
             let from = NodeId(peer);
             self.step(id, Input::Receive { from, message });
@@ -130,7 +153,7 @@ impl Stage {
         self.step(id, Input::Tick);
     }
 
-    fn ticket(&mut self) -> Ticket {
+    pub fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         Ticket(self.tickets)
     }
@@ -235,8 +258,9 @@ impl Stage {
     fn compact(&mut self, id: u64, upto: u64) {
         let member = self.members.get_mut(&id).unwrap();
         let taken = member.snapshot();
+        let snapshot = taken.0;
         member.keep(taken);
-        let (snapshot, upto) = (taken.0, Position(upto.min(taken.0.position.get())));
+        let upto = Position(upto.min(snapshot.position.get()));
         self.step(id, Input::Compact { upto, snapshot });
     }
 
@@ -249,10 +273,15 @@ impl Stage {
                 last,
                 committed,
                 compacted,
+                configured,
                 ..
             } = paxos.status();
             write!(self.trace, "  {id} {role} promised {epoch} last {last}").unwrap();
             write!(self.trace, " handed out {committed} forgotten {compacted}").unwrap();
+            if configured > Position::ZERO {
+                let members = paxos.configuration();
+                write!(self.trace, " members {members} since {configured}").unwrap();
+            }
             for (start, end) in paxos.chosen_ahead().runs() {
                 write!(self.trace, " chosen ahead {start}..{}", end - 1).unwrap();
             }
@@ -260,11 +289,11 @@ impl Stage {
         }
     }
 
-    fn step(&mut self, id: u64, input: Input<Message>) {
-        let member = self.members.get_mut(&id).unwrap();
-        if member.paxos.is_none() {
+    pub fn step(&mut self, id: u64, input: Input<Message>) {
+        let member = self.members.get_mut(&id);
+        let Some(member) = member.filter(|member| member.paxos.is_some()) else {
             return;
-        }
+        };
         let outputs = member.step(self.now, input);
         assert_eq!(member.paxos.as_ref().unwrap().anomalies(), 0);
         for output in outputs {
@@ -300,10 +329,10 @@ impl Stage {
                     .commands()
                     .map(|(_, body)| String::from_utf8_lossy(body).into_owned())
                     .collect();
-                let words = if words.is_empty() {
-                    "noop".into()
-                } else {
-                    words.join(" ")
+                let words = match run.batch.configured() {
+                    Some(configuration) => format!("members {configuration}"),
+                    None if words.is_empty() => "noop".into(),
+                    None => words.join(" "),
                 };
                 self.note(&format!(
                     "{id} hands out {}..{}@{}: {words}",
@@ -315,15 +344,17 @@ impl Stage {
             Output::Fetch { from, snapshot } => {
                 self.note(&format!("{id} fetches {} from {from}", snapshot.position));
                 let mut all = self.members.values().flat_map(|member| &member.snapshots);
-                let found = *all.find(|(meta, _)| *meta == snapshot).unwrap();
+                let found = all.find(|(meta, _)| *meta == snapshot).unwrap().clone();
                 self.members.get_mut(&id).unwrap().keep(found);
                 self.step(id, Input::Fetched { snapshot });
             }
+            Output::Report(report) => self.on_report(id, report),
+            Output::Reject { ticket, why } => self.note(&format!("{id} refuses {ticket}: {why}")),
             other => self.note(&format!("{id} {other:?}")),
         }
     }
 
-    fn note(&mut self, text: &str) {
+    pub fn note(&mut self, text: &str) {
         if !self.quiet {
             writeln!(self.trace, "  {text}").unwrap();
         }

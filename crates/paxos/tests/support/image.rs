@@ -12,6 +12,8 @@ pub type Print = (Ballot, u64);
 pub struct Image {
     pub promised: Ballot,
     pub base: u64,
+    /// Up to where it says that what it holds is chosen.
+    pub chosen: u64,
     /// The vote in every slot: when, and for what.
     pub votes: BTreeMap<u64, (Ballot, Print)>,
 }
@@ -19,7 +21,8 @@ pub struct Image {
 impl Image {
     pub fn apply(&mut self, record: &Record) {
         match record {
-            Record::Promise { ballot, .. } => {
+            Record::Promise { ballot, chosen } => {
+                self.chosen = self.chosen.max(chosen.get());
                 assert!(*ballot > self.promised, "promises only rise (P2)");
                 self.promised = *ballot;
             }
@@ -27,8 +30,9 @@ impl Image {
                 ballot,
                 first,
                 values,
-                ..
+                chosen,
             } => {
+                self.chosen = self.chosen.max(chosen.get());
                 assert_eq!(*ballot, self.promised, "accepted is promised (P2)");
                 let mut at = first.get();
                 assert!(at > self.base, "what is forgotten stays forgotten");
@@ -48,6 +52,7 @@ impl Image {
 
     pub fn forget(&mut self, base: u64) {
         self.base = self.base.max(base);
+        self.chosen = self.chosen.max(base);
         self.votes.retain(|slot, _| *slot > base);
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_core::{
-    Committed, Epoch, Input, Instant, Mark, Memory, Outbox, Output, Position, ReplicatedLog,
-    RestoreError, SnapshotMeta, decode, encode,
+    Committed, Configuration, Epoch, Input, Instant, Mark, Memory, Outbox, Output, Position,
+    ReplicatedLog, RestoreError, SnapshotMeta, decode, encode,
 };
 use quorate_paxos::{Message, Paxos, PaxosConfig, Record};
 
@@ -14,11 +14,12 @@ use crate::image::{Image, hashes, mix};
 pub type Out = Output<Message, Record>;
 
 /// What was applied, as one digest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     pub position: Position,
     pub epoch: Epoch,
     pub digest: u64,
+    pub configured: Option<(Position, Configuration)>,
 }
 
 impl State {
@@ -28,6 +29,9 @@ impl State {
             self.digest = mix(self.digest ^ hash);
         }
         (self.position, self.epoch) = (run.last(), run.epoch);
+        if let Some(configuration) = run.batch.configured() {
+            self.configured = Some((self.position, configuration));
+        }
     }
 }
 
@@ -63,7 +67,8 @@ impl Member {
     }
 
     pub fn start(&mut self, now: Instant) -> Result<(), RestoreError> {
-        let newest = self.snapshots.last().copied();
+        let newest = self.snapshots.last().cloned();
+        let snapshot = newest.as_ref().map(|(meta, _)| *meta);
         self.state = newest.map(|(_, state)| state).unwrap_or_default();
         let records = self.journal.iter();
         let mut records =
@@ -71,8 +76,8 @@ impl Member {
         let memory = Memory {
             records: &mut records,
             durable: self.synced,
-            snapshot: newest.map(|(meta, _)| meta),
-            configuration: None,
+            snapshot,
+            configuration: self.state.configured.clone(),
         };
         self.paxos = Some(Paxos::restore(self.config.clone(), now, memory)?);
         Ok(())
@@ -116,7 +121,7 @@ impl Member {
                     let found = known.find(|(meta, _)| meta == snapshot);
                     let (_, state) = found.expect("only what was fetched is installed");
                     assert!(state.position > self.state.position, "it leads ahead");
-                    self.state = *state;
+                    self.state = state.clone();
                 }
                 _ => {}
             }
@@ -142,7 +147,7 @@ impl Member {
             bytes: self.config.id.get(),
             checksum: self.state.digest as u32,
         };
-        (meta, self.state)
+        (meta, self.state.clone())
     }
 
     /// A snapshot is durable here; the two newest are kept.

@@ -21,8 +21,10 @@ impl Model for PaxosModel {
     fn before_bid(&self, id: NodeId, members: &[NodeId]) -> Heard<Paxos> {
         let gossip = Message::Gossip {
             promised: Ballot::ZERO,
+            configured: Position::ZERO,
             hears: members.iter().copied().collect(),
             follows: None,
+            answer: false,
         };
         let others = members.iter().filter(|member| **member != id);
         others.map(|other| (*other, gossip.clone())).collect()
@@ -42,7 +44,8 @@ impl Model for PaxosModel {
             | Message::Promise(_)
             | Message::Accept { .. }
             | Message::Chosen { .. }
-            | Message::Snapshot { .. } => true,
+            | Message::Snapshot { .. }
+            | Message::Bid { .. } => true,
         }
     }
 

@@ -126,8 +126,9 @@ impl Protocol for PaxosProtocol {
             Message::Nack { promised } => vec![Claim::Epoch(promised.epoch())],
             Message::Chosen { ballot, upto } => leads(ballot, *upto),
             Message::Heartbeat { ballot, chosen, .. } => leads(ballot, *chosen),
-            Message::Snapshot { ballot, meta } => {
-                let upto = meta.position;
+            Message::Bid { ballot, chosen } => leads(ballot, *chosen),
+            Message::Snapshot { ballot, offer } => {
+                let upto = offer.meta.position;
                 vec![Claim::Leads(ballot.epoch()), Claim::Covers { upto }]
             }
             Message::Gossip {
@@ -232,9 +233,9 @@ fn run(ballot: Ballot, value: &Value) -> Run {
 
 /// The promise is on disk, and so are its votes, and no others.
 fn promised(promise: &Promise) -> Vec<Claim> {
-    let told = match promise.forgotten {
-        Some(meta) => Claim::Covers {
-            upto: meta.position,
+    let told = match &promise.forgotten {
+        Some(offer) => Claim::Covers {
+            upto: offer.meta.position,
         },
         None => Claim::Tells {
             first: promise.at,
