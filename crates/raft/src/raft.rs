@@ -102,12 +102,12 @@ impl Raft {
     }
 
     fn on_tick(&mut self, now: Instant, out: &mut Out) {
-        let due = self.may_campaign() && now >= self.timer.deadline();
+        let due = self.may_campaign() && now >= self.patience();
         match &self.role {
             Role::Leader(_) => self.tick_leader(now, out),
             // Its vote is still being written: a new term would only make the slow disk slower.
             Role::Candidate(_) if due && self.hard.mark > self.disk.durable() => {
-                self.wait(now, self.config.election_timeout);
+                self.timer.restart(now, self.config.election_timeout);
             }
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) if due => {
                 self.become_pre_candidate(now, out);
@@ -278,7 +278,7 @@ impl ReplicatedLog for Raft {
         let own = match &self.role {
             Role::Leader(leader) => (!leader.peers.is_empty()).then_some(leader.heartbeat_due),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
-                self.may_campaign().then(|| self.timer.deadline())
+                self.may_campaign().then(|| self.patience())
             }
         };
         let transfer = self.transfer.as_ref().map(|transfer| transfer.until);

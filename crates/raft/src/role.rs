@@ -119,10 +119,9 @@ impl Timer {
     }
 
     /// Begins a new wait between `least` and twice that, of a length of its own (`KNOWN_BUGS` B40).
-    /// Longer by `more` than others do who are to come first.
-    pub(crate) fn restart(&mut self, now: Instant, least: Duration, more: Duration) {
+    pub(crate) fn restart(&mut self, now: Instant, least: Duration) {
         self.since = now;
-        self.timeout = self.rng.duration(least, least.saturating_mul(2)) + more;
+        self.timeout = self.rng.duration(least, least.saturating_mul(2));
     }
 
     /// When the wait is over.
@@ -169,7 +168,7 @@ impl Raft {
             "a leader steps down first"
         );
         assert!(self.may_campaign(), "no vote or no room");
-        self.wait(now, self.config.election_timeout);
+        self.timer.restart(now, self.config.election_timeout);
         self.role = Role::PreCandidate(Ballots::default());
         let (term, last) = (self.hard.term, self.log.last());
         self.ask_voters(&Message::PreVote { term, last }, out);
@@ -183,7 +182,7 @@ impl Raft {
             transfer || matches!(self.role, Role::PreCandidate(_)),
             "pre-vote comes first"
         );
-        self.wait(now, self.config.election_timeout);
+        self.timer.restart(now, self.config.election_timeout);
         self.role = Role::Candidate(Ballots::default());
         self.promise(self.hard.term.next(), Some(self.config.id), out);
         let (term, last) = (self.hard.term, self.log.last());
@@ -274,13 +273,13 @@ impl Raft {
         } else {
             self.config.election_timeout
         };
-        self.wait(now, least);
+        self.timer.restart(now, least);
     }
 
-    /// Waits anew; whose priority is lower, longer.
-    pub(crate) fn wait(&mut self, now: Instant, least: Duration) {
+    /// When this member seeks to lead if it hears nothing: the lower its priority, the later, by the configuration in
+    /// force.
+    pub(crate) fn patience(&self) -> Instant {
         let step = self.config.election_timeout;
-        let more = step.saturating_mul(self.roster.handicap());
-        self.timer.restart(now, least, more);
+        self.timer.deadline() + step.saturating_mul(self.roster.handicap())
     }
 }
