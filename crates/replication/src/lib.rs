@@ -57,10 +57,10 @@
 //! |---|---|
 //! | `frame.rs` | the words, with a chart |
 //! | `linked.rs` | the door, and what follows from every step |
-//! | `sending.rs`, `source.rs`, `pace.rs` | the sending end: what may leave, and how much a link takes |
+//! | `sending.rs`, `source.rs`, `flight.rs`, `pace.rs` | the sending end: what may leave, and how much a link takes |
 //! | `lag.rs` | who is behind |
 //! | `receiving.rs`, `sink.rs` | the receiving end: what is done |
-//! | `hollow.rs`, `borrow.rs` | bodies: taken out, named, found again |
+//! | `hollow.rs`, `carriers.rs`, `borrow.rs` | bodies: taken out, carried by others, found again |
 //! | `feed.rs`, `learner/` | learners, and who feeds them |
 //!
 //! What each way costs, and which to choose when, is in `docs/replication.md`.
@@ -72,8 +72,10 @@ extern crate alloc;
 extern crate std;
 
 mod borrow;
+mod carriers;
 mod config;
 mod feed;
+mod flight;
 mod frame;
 mod hollow;
 mod lag;

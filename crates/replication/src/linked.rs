@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use quorate_core::{
-    Batch, Committed, Configuration, Direction, Epoch, Flow, Input, Instant, Life, LinkStatus,
-    Mark, Memory, NodeId, Outbox, PeerStatus, Position, ReplicatedLog, RestoreError, RoleKind,
+    Batch, Committed, Configuration, Direction, Epoch, Input, Instant, Life, LinkStatus, Mark,
+    Memory, NodeId, Outbox, PeerStatus, Position, ReplicatedLog, RestoreError, RoleKind,
     SnapshotMeta, Status,
 };
 use smallvec::SmallVec;
@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use crate::borrow::Waiting;
 use crate::feed::Feed;
 use crate::frame::{Body, Frame, Head, Want};
-use crate::hollow::{Lack, Prints};
+use crate::hollow::Prints;
 use crate::lag::History;
 use crate::membership::Roster;
 use crate::sink::Sink;
@@ -389,32 +389,6 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
 impl<L: ReplicatedLog> Linked<L> {
     /// How long a learner is fed that does not ask again.
     pub(crate) const LEARNER_PATIENCE: Duration = Duration::from_mins(1);
-
-    /// Whether `to` gets the body at `at` hollow, and then who else is sent it with its message.
-    ///
-    /// As many get the body as have to have it before it is chosen: the choice waits for nobody's question, and the
-    /// others spare this member's link. Turn by turn, so that all carry alike.
-    pub(crate) fn lacks(&self, now: Instant, to: NodeId, at: Position) -> Lack {
-        let budget = &self.name.budget;
-        let is_able = |peer: &&Peer<_>| {
-            matches!(peer.source.flow(), Flow::Push | Flow::Mixed)
-                && peer.source.is_lively(now, budget)
-        };
-        let able: SmallVec<[NodeId; 8]> = self
-            .peers
-            .iter()
-            .filter(is_able)
-            .map(|peer| peer.id)
-            .collect();
-        let turn = at.get() as usize % able.len().max(1);
-        let carriers = able.iter().cycle().skip(turn);
-        let mut carriers = carriers.take(self.name.needed.min(able.len()));
-        let first = carriers.clone().next().copied();
-        match first {
-            Some(carrier) if carriers.all(|id| *id != to) => Lack::Body(Some(carrier)),
-            Some(_) | None => Lack::Nothing,
-        }
-    }
 
     /// Takes note of a durable snapshot.
     fn learn(&mut self, snapshot: SnapshotMeta) {

@@ -6,11 +6,11 @@ use quorate_core::{Batch, Input, Instant, Mark, Message, NodeId, ReplicatedLog};
 use smallvec::smallvec;
 
 use crate::borrow::{Step, Waiting};
+use crate::flight::Kind;
 use crate::frame::{Body, CHARGE, Frame, Head, Void, Want, body_bytes};
 use crate::hollow::find;
 use crate::linked::{Linked, Out, Parked, Peer};
 use crate::sending::UNCOUNTED;
-use crate::source::Kind;
 
 impl<L: ReplicatedLog> Linked<L> {
     pub(crate) fn on_frame(
@@ -260,7 +260,7 @@ impl<L: ReplicatedLog> Linked<L> {
                 return;
             }
             let sizes = (want.bytes + CHARGE, want.bytes, 0);
-            peer.source.on_sent(now, Kind::Lent, sizes);
+            peer.source.on_sent(now, Kind::Lent, sizes, budget);
         }
         let number = want.number;
         let frame = peer.frame(life, budget, Body::Lend { number, pieces });

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use quorate_core::{Epoch, Flow, Input, Instant, Message, NodeId, Output, ReplicatedLog};
 use smallvec::{SmallVec, smallvec};
 
+use crate::flight::{Kind, Span};
 use crate::frame::{Body, CHARGE, Frame, Head, body_bytes};
 use crate::hollow::{Lack, hollow};
 use crate::linked::{Linked, Out};
-use crate::source::{Kind, Span};
 
 impl<L: ReplicatedLog> Linked<L> {
     /// One step of the log.
@@ -79,7 +79,11 @@ impl<L: ReplicatedLog> Linked<L> {
                 hollow(&mut message, first, budget.hollow_bytes, &mut prints, lack)
             }
             (Flow::Catchup, Some(Span { first, .. })) => {
-                let lack = |_| Lack::Body(None);
+                // From whoever has it; the newest from whoever is sent it now.
+                let lack = |at| match self.lacks(now, to, at) {
+                    Lack::Nothing => Lack::Body(None),
+                    lack @ Lack::Body(_) => lack,
+                };
                 hollow(&mut message, first, budget.catchup_bytes, &mut prints, lack)
             }
             (Flow::Mixed | Flow::Catchup, None) | (Flow::Push | Flow::Pull, _) => Vec::new(),
@@ -93,7 +97,8 @@ impl<L: ReplicatedLog> Linked<L> {
         };
         let sizes = (bytes + CHARGE, bytes - missing, missing);
         let peer = &mut self.peers[index];
-        peer.source.on_sent(now, Kind::Entries(span), sizes);
+        let budget = &self.name.budget;
+        peer.source.on_sent(now, Kind::Entries(span), sizes, budget);
         out.send(to, peer.frame(self.name.life, &self.name.budget, body));
     }
 

@@ -7,10 +7,12 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use quorate_core::{
-    Credit, Direction, Epoch, Flow, Instant, LinkEvent, LinkReason, LinkStatus, NodeId, Position,
+    Credit, Direction, Flow, Instant, LinkEvent, LinkReason, LinkStatus, NodeId, Position,
 };
 
 use crate::Budget;
+use crate::carriers::Carriage;
+use crate::flight::{Flight, Kind, Load, Span};
 use crate::lag::History;
 use crate::pace::{Departure, Pace};
 
@@ -29,6 +31,9 @@ pub(crate) struct Source {
     /// Bytes of flights that are lent bodies.
     lent: u64,
     pace: Pace,
+    carriage: Carriage,
+    /// When a hollow message was last confirmed.
+    filled: Instant,
     /// Up to here, more would have been sent if it could.
     limited: u64,
     /// The last position under way, and the first flight that the peer can be expected to take.
@@ -37,32 +42,6 @@ pub(crate) struct Source {
     probe: Probe,
     standing: Standing,
     totals: Totals,
-}
-
-/// Something under way.
-#[derive(Clone, Copy, Debug)]
-struct Flight {
-    /// Bytes sent in this run when it had left.
-    stamp: u64,
-    bytes: u64,
-    kind: Kind,
-    departure: Departure,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Entries, with their place as far as the message says.
-    Entries(Option<Span>),
-    /// A body that the peer asked for.
-    Lent,
-}
-
-/// Where the entries of a message stand, and in which epoch they were sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) first: Position,
-    pub(crate) last: Position,
-    pub(crate) epoch: Epoch,
 }
 
 /// What the log was last told it may send.
@@ -112,6 +91,8 @@ impl Source {
             flights: VecDeque::new(),
             lent: 0,
             pace: Pace::new(budget),
+            carriage: Carriage::default(),
+            filled: Instant::ZERO,
             limited: 0,
             ahead: (Position::ZERO, 0),
             told: Told {
@@ -143,6 +124,11 @@ impl Source {
     /// Bytes under way: all that is held for the peer.
     pub(crate) const fn flying(&self) -> u64 {
         self.sent - self.done.0
+    }
+
+    /// How well the peer takes large bodies.
+    pub(crate) const fn carriage(&self) -> &Carriage {
+        &self.carriage
     }
 
     /// Bytes of lent bodies under way.
@@ -228,6 +214,7 @@ impl Source {
         now: Instant,
         kind: Kind,
         (bytes, bodies, hollow): (u64, u64, u64),
+        budget: &Budget,
     ) {
         if self.flights.is_empty() {
             self.done.1 = now;
@@ -239,9 +226,18 @@ impl Source {
             Kind::Entries(None) => {}
             Kind::Lent => self.lent += bytes,
         }
+        let load = if hollow > 0 {
+            Load::Hollow
+        } else if bodies >= budget.hollow_bytes {
+            self.carriage.on_sent(now, bodies);
+            Load::Whole(bodies)
+        } else {
+            Load::Small
+        };
         self.flights.push_back(Flight {
             stamp: self.sent,
             bytes,
+            load,
             kind,
             departure: Departure {
                 at: now,
@@ -269,7 +265,7 @@ impl Source {
                 break;
             }
             self.flights.pop_front();
-            self.land(&flight);
+            self.land(now, &flight);
             let limited = flight.stamp <= self.limited;
             self.pace
                 .on_confirmed(now, flight.departure, flight.stamp, limited);
@@ -283,7 +279,18 @@ impl Source {
         };
     }
 
-    fn land(&mut self, flight: &Flight) {
+    fn land(&mut self, now: Instant, flight: &Flight) {
+        match flight.load {
+            Load::Small => {}
+            Load::Hollow => self.filled = now,
+            Load::Whole(bytes) => {
+                let left = flight.departure.at;
+                // At least half of its time it was not behind a hollow one, which waits for what others lend.
+                let alone = 2 * now.since(self.filled.max(left)) >= now.since(left);
+                self.carriage
+                    .on_confirmed(now, alone.then_some(left), bytes);
+            }
+        }
         match flight.kind {
             Kind::Entries(Some(span)) => self.standing.reached = span.last,
             Kind::Entries(None) => {}
@@ -295,6 +302,7 @@ impl Source {
     pub(crate) fn on_new_run(&mut self, now: Instant) {
         self.done = (self.sent, now);
         self.flights.clear();
+        self.carriage.on_lost();
         (self.lent, self.grant) = (0, 0);
         self.ahead = (Position::ZERO, self.sent);
         self.told.stale = true;
@@ -441,9 +449,9 @@ mod tests {
             Instant::ZERO + Duration::from_secs(seconds)
         });
         let mut source = Source::new(NodeId(2), Direction::Push, &budget, at(0));
-        source.on_sent(at(0), Kind::Entries(None), (100, 100, 0));
+        source.on_sent(at(0), Kind::Entries(None), (100, 100, 0), &budget);
         source.on_report(at(60), 100, 10_000, &budget);
-        source.on_sent(at(60), Kind::Entries(None), (100, 100, 0));
+        source.on_sent(at(60), Kind::Entries(None), (100, 100, 0), &budget);
         source.arm(at(60), &budget);
         assert_eq!(source.pace.round_trip(), Some(Duration::from_mins(1)));
         let asks = source.deadline().expect("something is under way");

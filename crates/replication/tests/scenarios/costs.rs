@@ -10,6 +10,7 @@ use crate::{ALL, MS, load, median, over_every_log};
 
 over_every_log! {
     a_slow_follower_costs_bounded_memory_and_slows_nobody
+    large_commands_wait_for_no_slow_carrier
     a_long_link_is_kept_full_by_push
     mixed_halves_what_large_commands_cost_the_leader
     catching_up_by_mixed_costs_the_leader_headers
@@ -50,6 +51,54 @@ fn a_slow_follower_costs_bounded_memory_and_slows_nobody<K: Kind>() {
         assert!(
             slowed <= well * 12 / 10,
             "{direction}: {slowed:?} instead of {well:?}"
+        );
+    }
+}
+
+/// How long each of `count` commands took to be chosen, one after the other.
+fn in_turn<K: Kind>(
+    world: &mut World<K>,
+    leader: u64,
+    (count, bytes): (u64, usize),
+) -> Vec<Duration> {
+    let committed = |world: &World<K>| world.seat(leader).status().committed;
+    let mut times = Vec::new();
+    for _ in 0..count {
+        let (began, before) = (world.now, committed(world));
+        world.propose(leader, bytes);
+        while committed(world) == before {
+            assert!(world.turn(began + Duration::from_secs(10)), "it is chosen");
+        }
+        times.push(world.now.since(began));
+    }
+    times
+}
+
+/// The slow follower is no carrier: otherwise every second body would reach the fast one by way of it. Known at once if
+/// the link was slow from the start, after a few bodies if it becomes slow.
+fn large_commands_wait_for_no_slow_carrier<K: Kind>() {
+    for (bytes, fast, most) in [(40_000, 0, 2), (200_000, 0, 2), (40_000, 20, 300)] {
+        let run = |rate: Option<u64>| {
+            let mut world: World<K> = World::new(&Setup::three(Direction::Mixed));
+            let leader = world.elect();
+            let slow = world.followers(leader)[0];
+            in_turn(&mut world, leader, (fast, bytes));
+            world.wire(leader, slow, |wire| wire.rate = rate);
+            let mut times = in_turn(&mut world, leader, (300, bytes));
+            world.run(Duration::from_secs(3));
+            world.assert_equal();
+            times.sort_unstable();
+            (times[times.len() / 2], times.iter().sum::<Duration>())
+        };
+        let ((well, all), (slowed, all_slowed)) = (run(None), run(Some(1_000_000)));
+        println!(
+            "{} {bytes} B: {well:?} became {slowed:?}, {all:?} in all {all_slowed:?}",
+            K::NAME
+        );
+        assert!(slowed <= well * 12 / 10, "{slowed:?} instead of {well:?}");
+        assert!(
+            all_slowed <= all * 12 / 10 + most * MS,
+            "{all_slowed:?} instead of {all:?}"
         );
     }
 }
