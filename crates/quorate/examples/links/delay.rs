@@ -7,7 +7,7 @@ use quorate::transport::{Direction as Way, Fault};
 
 use crate::cluster::Cluster;
 use crate::load::{self, Until};
-use crate::{DIRECTIONS, verdict};
+use crate::{directions, verdict};
 
 const BYTES: usize = 256;
 const CLIENTS: usize = 32_768;
@@ -24,7 +24,7 @@ pub(crate) async fn run() -> bool {
         "", "/s without", "/s with", "ratio"
     );
     let mut holds = true;
-    for direction in DIRECTIONS {
+    for direction in directions() {
         let without = rate(direction, Duration::ZERO).await;
         let with = rate(direction, DELAY).await;
         let ratio = with / without;

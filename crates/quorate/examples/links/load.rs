@@ -23,10 +23,10 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The time below which half of the writes was acknowledged.
-    pub(crate) fn median(&self) -> Duration {
-        let middle = self.latencies.get(self.latencies.len() / 2);
-        middle.copied().unwrap_or_default()
+    /// The time below which so many of a hundred writes were acknowledged.
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        let place = self.latencies.len() * percent / 100;
+        self.latencies.get(place).copied().unwrap_or_default()
     }
 
     pub(crate) fn rate(&self) -> f64 {

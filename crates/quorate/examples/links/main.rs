@@ -3,6 +3,8 @@
 //! ```text
 //! cargo run --release -p quorate --features replication --example links -- slow | delay | learners | switch | all
 //! ```
+//! `slow` and `delay` take the name of a direction behind them, to look at that one only.
+//!
 //! Every table names what it rests on; ratios are between runs of one invocation that alternate.
 #![allow(clippy::print_stdout, reason = "tables are what it is for")]
 
@@ -47,6 +49,14 @@ async fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// The directions to look at: the one that was named, or all.
+fn directions() -> impl Iterator<Item = Direction> {
+    let named = std::env::args().nth(2);
+    DIRECTIONS
+        .into_iter()
+        .filter(move |direction| named.as_ref().is_none_or(|named| named == direction.name()))
 }
 
 /// What a figure has to keep, said beside it.
