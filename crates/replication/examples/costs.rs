@@ -9,7 +9,7 @@ mod support;
 use std::time::Duration;
 
 use quorate_core::Direction;
-use support::kinds::{Kind, OfPaxos, OfRaft};
+use support::kinds::{Kind, OfPaxos, OfPrimaryBackup, OfRaft};
 use support::world::{Setup, World};
 
 const DELAY: Duration = Duration::from_millis(10);
@@ -30,6 +30,8 @@ fn cost<K: Kind>(voters: u64, learners: u64, direction: Direction, size: usize) 
     let leader = world.elect();
     world.run(Duration::from_secs(1));
     world.every_wire(|wire| wire.delay = DELAY);
+    // The first large command goes whole to everybody, whatever the way.
+    world.propose(leader, size);
     world.run(Duration::from_secs(1));
     let count = |world: &World<K>| {
         let frames: u64 = world.meters.values().map(|meter| meter.frames).sum();
@@ -70,29 +72,51 @@ fn cost<K: Kind>(voters: u64, learners: u64, direction: Direction, size: usize) 
     }
 }
 
+/// One row for all ways that cost the same.
 fn table<K: Kind>() {
-    for (voters, learners) in [(3, 0), (5, 0), (3, 10)] {
-        for size in [100, 100_000] {
+    for (voters, learners, members) in [
+        (3, 0, "3 voters"),
+        (5, 0, "5 voters"),
+        (3, 10, "3 voters, 10 learners"),
+    ] {
+        for (size, command) in [(100, "100 B"), (100_000, "100 kB")] {
+            let mut rows: Vec<(String, String)> = Vec::new();
             for direction in [Direction::Push, Direction::Pull, Direction::Mixed] {
                 let Cost {
                     frames,
                     bytes,
                     trips: (chosen, everywhere),
                 } = cost::<K>(voters, learners, direction, size);
-                println!(
-                    "| {} | {voters} + {learners} | {size} | {direction} | {frames:.1} | {bytes:.0} | {chosen:.1} | {everywhere:.1} |",
-                    K::NAME,
-                );
+                let bytes = thousands(&format!("{bytes:.0}"));
+                let cost = format!("{frames:.1} | {bytes} | {chosen:.1} | {everywhere:.1}");
+                match rows.last_mut() {
+                    Some((ways, known)) if *known == cost => {
+                        ways.push_str(", ");
+                        ways.push_str(direction.name());
+                    }
+                    _ => rows.push((direction.name().to_owned(), cost)),
+                }
+            }
+            for (ways, cost) in rows {
+                println!("| {} | {members} | {command} | {ways} | {cost} |", K::NAME);
             }
         }
     }
 }
 
+fn thousands(digits: &str) -> String {
+    match digits.len().checked_sub(3) {
+        Some(split @ 1..) => format!("{},{}", thousands(&digits[..split]), &digits[split..]),
+        Some(0) | None => digits.to_owned(),
+    }
+}
+
 fn main() {
     println!(
-        "| log | voters + learners | bytes of a command | way | frames | bytes the leader sends | trips until chosen | trips until everywhere |"
+        "| log | members | command | way | frames, all members | bytes the leader sends | one-way trips until chosen | until everybody has it |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     table::<OfRaft>();
     table::<OfPaxos>();
+    table::<OfPrimaryBackup>();
 }

@@ -66,10 +66,9 @@ impl Carriage {
         self.open > self.rate.saturating_mul(millis) / 1000
     }
 
-    /// Whether it is time to see how quick the peer is, by one body.
-    fn is_due(&self, now: Instant, budget: &Budget) -> bool {
-        let known = self.speed.is_some() && now.since(self.tried) < budget.restore_after;
-        self.open == 0 && !known
+    /// Whether it is time to see how quick the peer is, by one body: it was never seen, or so long ago.
+    fn is_due(&self, now: Instant, again: Duration) -> bool {
+        self.open == 0 && (self.speed.is_none() || now.since(self.tried) >= again)
     }
 }
 
@@ -109,11 +108,7 @@ impl<L: ReplicatedLog> Linked<L> {
             members.votes(peer.id) && matches!(peer.source.flow(), Flow::Push | Flow::Mixed)
         };
         let pushed = self.peers.iter().filter(pushed);
-        let due = pushed.clone().any(|peer| {
-            let lively = peer.source.is_lively(now, budget);
-            peer.id == to && lively && peer.source.carriage().is_due(now, budget)
-        });
-        let known = pushed.filter_map(|peer| {
+        let candidate = |peer: &Peer<_>| {
             let carriage = peer.source.carriage();
             Some(Candidate {
                 id: peer.id,
@@ -121,15 +116,21 @@ impl<L: ReplicatedLog> Linked<L> {
                 lively: peer.source.is_lively(now, budget),
                 loaded: carriage.is_loaded(budget),
             })
-        });
-        let known: SmallVec<[Candidate; 8]> = known.collect();
+        };
+        let known: SmallVec<[Candidate; 8]> = pushed.clone().filter_map(candidate).collect();
+        let best = best(&known);
         let own = known.iter().find(|peer| peer.id == to);
-        let best = own.map_or(0, |peer| peer.speed);
+        let quick = own.is_some_and(|own| own.is_quick(best));
+        let due = pushed.filter(|peer| peer.id == to).any(|peer| {
+            let due = peer.source.carriage().is_due(now, budget.restore_after);
+            due && !quick && peer.source.is_lively(now, budget)
+        });
         let carriers = carriers(known.clone(), self.name.needed, at);
         if due || carriers.iter().any(|peer| peer.id == to) {
             return Lack::Nothing;
         }
-        let holder = carriers.iter().find(|peer| peer.is_quick(best));
+        let least = own.map_or(0, |own| own.speed);
+        let holder = carriers.iter().find(|peer| peer.is_quick(least));
         holder.map_or(Lack::Nothing, |holder| Lack::Body(Some(holder.id)))
     }
 }
@@ -141,7 +142,7 @@ fn carriers(
     needed: usize,
     at: Position,
 ) -> SmallVec<[Candidate; 8]> {
-    let best = known.iter().map(|peer| peer.speed).max().unwrap_or(0);
+    let best = best(&known);
     let fit = |peer: &Candidate| peer.is_usable() && peer.is_quick(best);
     known.sort_by(|a, b| {
         let rank = |peer: &Candidate| (fit(peer), peer.is_usable(), peer.speed);
@@ -154,6 +155,10 @@ fn carriers(
     known.rotate_left(turn);
     known.truncate(needed);
     known
+}
+
+fn best(known: &[Candidate]) -> u64 {
+    known.iter().map(|peer| peer.speed).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -228,10 +233,16 @@ mod tests {
         let mut carriage = Carriage::default();
         let (left, now) = (Instant::ZERO, Instant::ZERO + Duration::from_millis(100));
         carriage.on_sent(left, 100_000);
-        assert!(!carriage.is_due(now, &budget), "one is under way");
+        assert!(
+            !carriage.is_due(now, budget.restore_after),
+            "one is under way"
+        );
         carriage.on_confirmed(now, Some(left), 100_000);
-        assert!(!carriage.is_due(now, &budget), "it was just seen");
-        assert!(carriage.is_due(now + budget.restore_after, &budget));
+        assert!(
+            !carriage.is_due(now, budget.restore_after),
+            "it was just seen"
+        );
+        assert!(carriage.is_due(now + budget.restore_after, budget.restore_after));
         carriage.on_sent(now, 250_000);
         assert!(!carriage.is_loaded(&budget), "a megabyte a second");
         carriage.on_sent(now, 1);

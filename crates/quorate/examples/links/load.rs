@@ -1,5 +1,6 @@
 //! Clients that write.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -112,4 +113,34 @@ async fn one(
         }
     }
     (latencies, unknown)
+}
+
+/// The middle of some figures, the least and the most.
+pub(crate) struct Spread {
+    pub(crate) least: f64,
+    pub(crate) middle: f64,
+    pub(crate) most: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Self {
+        let mut figures: Vec<_> = figures.collect();
+        figures.sort_by(f64::total_cmp);
+        Self {
+            least: figures[0],
+            middle: figures[figures.len() / 2],
+            most: figures[figures.len() - 1],
+        }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            least,
+            middle,
+            most,
+        } = self;
+        write!(f, "{middle:.2} ({least:.2}-{most:.2})")
+    }
 }

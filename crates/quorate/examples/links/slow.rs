@@ -1,16 +1,15 @@
 //! A follower behind 1 MB/s, 256 MB of load.
 
-use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate::core::{Direction, NodeId};
+use quorate::core::{Direction, Flow, NodeId};
 use quorate::replication::Budget;
 use quorate::transport::{Direction as Way, Fault};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
-use crate::load::{self, Outcome, Until};
+use crate::load::{self, Outcome, Spread, Until};
 use crate::{directions, verdict};
 
 /// Large enough to go hollow by `mixed`.
@@ -21,6 +20,8 @@ const CLIENTS: usize = 16;
 const SLOW: u64 = 1_000_000;
 /// A run with the slow follower between two without, so often.
 const ROUNDS: usize = 5;
+/// How often the link is looked at.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What a run with the slow follower has shown.
 struct Seen {
@@ -122,42 +123,20 @@ fn report(direction: Direction, rounds: &[Round]) -> bool {
         held as f64 / 1e6,
         socket as f64 / 1e6,
         caught_up.unwrap_or_default(),
-        rounds
-            .last()
-            .map_or_else(String::new, |round| round.slow.flows.join(" ")),
+        flows(rounds),
         verdict(fine)
     );
     fine
 }
 
-/// The middle of some figures, the least and the most.
-struct Spread {
-    least: f64,
-    middle: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(figures: impl Iterator<Item = f64>) -> Self {
-        let mut figures: Vec<_> = figures.collect();
-        figures.sort_by(f64::total_cmp);
-        Self {
-            least: figures[0],
-            middle: figures[figures.len() / 2],
-            most: figures[figures.len() - 1],
-        }
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            least,
-            middle,
-            most,
-        } = self;
-        write!(f, "{middle:.2} ({least:.2}-{most:.2})")
-    }
+/// What was in force on its link, and if it was not the same in all rounds, each of them.
+fn flows(rounds: &[Round]) -> String {
+    let mut all: Vec<_> = rounds
+        .iter()
+        .map(|round| round.slow.flows.join(" "))
+        .collect();
+    all.dedup();
+    all.join(", ")
 }
 
 async fn undisturbed(direction: Direction) -> Outcome {
@@ -189,8 +168,7 @@ async fn disturbed(direction: Direction) -> Seen {
     sleep(2 * Budget::default().behind_after).await;
     cluster.members[leader].faults().clear(victim, Way::Out);
     let (caught_up, equal) = cluster.settled().await;
-    // Long enough to be restored.
-    sleep(Budget::default().restore_after + Duration::from_millis(500)).await;
+    restored(&cluster, leader, victim).await;
     watching.abort();
     // It may be in the middle of a look.
     let _ = watching.await;
@@ -206,6 +184,21 @@ async fn disturbed(direction: Direction) -> Seen {
         equal,
         flows,
     }
+}
+
+/// Waits until the link is as it was at first, or for much longer than that may take; and for a look more.
+async fn restored(cluster: &Cluster, leader: usize, victim: NodeId) {
+    let end = Instant::now() + 5 * Budget::default().restore_after;
+    let behind = [Flow::Pull, Flow::Catchup];
+    loop {
+        let link = cluster.flow(leader, victim).await;
+        let adapts = matches!(link.direction, Direction::Mixed | Direction::Auto);
+        if !adapts || !behind.contains(&link.flow) || Instant::now() > end {
+            break;
+        }
+        sleep(10 * LOOK).await;
+    }
+    sleep(10 * LOOK).await;
 }
 
 #[derive(Default)]
@@ -226,6 +219,6 @@ async fn watch(cluster: Arc<Cluster>, leader: usize, victim: NodeId, watched: Ar
                 watched.flows.push(flow);
             }
         }
-        sleep(Duration::from_millis(10)).await;
+        sleep(LOOK).await;
     }
 }

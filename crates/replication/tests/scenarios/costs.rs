@@ -6,9 +6,20 @@ use quorate_core::{Direction, Position};
 
 use crate::support::kinds::Kind;
 use crate::support::world::{Setup, World};
-use crate::{ALL, MS, load, median, over_every_log};
+use crate::{ALL, MS, load, median, over, over_every_log};
 
 over_every_log! {
+    a_slow_follower_costs_bounded_memory_and_slows_nobody
+    large_commands_wait_for_no_slow_carrier
+    a_long_link_is_kept_full_by_push
+    mixed_halves_what_large_commands_cost_the_leader
+    catching_up_by_mixed_costs_the_leader_headers
+    an_idle_puller_costs_next_to_nothing
+}
+
+// Nobody has to be elected here.
+over! {
+    over_primary_backup OfPrimaryBackup
     a_slow_follower_costs_bounded_memory_and_slows_nobody
     large_commands_wait_for_no_slow_carrier
     a_long_link_is_kept_full_by_push

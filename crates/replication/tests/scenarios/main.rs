@@ -22,11 +22,17 @@ pub const MS: Duration = Duration::from_millis(1);
 #[macro_export]
 macro_rules! over_every_log {
     ($($name:ident)*) => {
-        mod over_raft {
-            $(#[test] fn $name() { super::$name::<$crate::support::kinds::OfRaft>(); })*
-        }
-        mod over_paxos {
-            $(#[test] fn $name() { super::$name::<$crate::support::kinds::OfPaxos>(); })*
+        $crate::over! { over_raft OfRaft $($name)* }
+        $crate::over! { over_paxos OfPaxos $($name)* }
+    };
+}
+
+/// Every test for one log.
+#[macro_export]
+macro_rules! over {
+    ($module:ident $kind:ident $($name:ident)*) => {
+        mod $module {
+            $(#[test] fn $name() { super::$name::<$crate::support::kinds::$kind>(); })*
         }
     };
 }

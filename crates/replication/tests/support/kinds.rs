@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quorate_core::{Message, NodeId, ReplicatedLog};
 use quorate_paxos::{Paxos, PaxosConfig};
+use quorate_primary_backup::{PrimaryBackup, PrimaryBackupConfig};
 use quorate_raft::{Raft, RaftConfig};
 
 /// A log to be linked in a test.
@@ -16,6 +17,7 @@ pub trait Kind: 'static {
 
 pub struct OfRaft;
 pub struct OfPaxos;
+pub struct OfPrimaryBackup;
 
 const ELECTION: Duration = Duration::from_millis(300);
 const APPEND: u64 = 64 << 10;
@@ -44,6 +46,18 @@ impl Kind for OfPaxos {
             append_bytes_max: APPEND,
             seed,
             ..PaxosConfig::new(id, voters)
+        }
+    }
+}
+
+impl Kind for OfPrimaryBackup {
+    type Log = PrimaryBackup;
+    const NAME: &'static str = "primary-backup";
+
+    fn config(id: NodeId, voters: &[NodeId], _: u64) -> PrimaryBackupConfig {
+        PrimaryBackupConfig {
+            append_bytes_max: APPEND,
+            ..PrimaryBackupConfig::new(id, voters)
         }
     }
 }
