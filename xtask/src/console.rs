@@ -49,6 +49,11 @@ impl Console {
         }
     }
 
+    /// Whether somebody watches it.
+    pub(crate) fn is_terminal(self) -> bool {
+        self.terminal
+    }
+
     /// `text` in the colour of `tone`, if there are colours.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         if !self.colours {

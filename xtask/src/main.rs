@@ -2,6 +2,7 @@
 
 mod ci;
 mod cluster;
+mod compare;
 mod console;
 mod demo;
 mod explore;
@@ -29,6 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Demo(demo::Args),
+    Compare(Box<compare::Args>),
     #[command(subcommand)]
     Cluster(cluster::Verb),
     /// Run everything that must pass before a change goes in, step by step.
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
 async fn run(verb: &Verb, console: Console) -> Result<ExitCode> {
     let holds = match verb {
         Verb::Demo(args) => demo::run(args, console).await?,
+        Verb::Compare(args) => compare::run(args, console).await?,
         Verb::Cluster(verb) => cluster::run(verb).await.map(|()| true)?,
         Verb::Ci => ci::run(console).await.map(|()| true)?,
         Verb::Tidy => tidy::run(console)?,

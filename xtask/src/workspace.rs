@@ -27,21 +27,42 @@ pub(crate) fn cargo() -> Command {
 /// # Errors
 /// If the build fails.
 pub(crate) async fn build_server() -> Result<PathBuf> {
+    build("quorate-kv", &["--package", "quorate-kv"]).await
+}
+
+/// Builds the load on etcd in release mode and returns its path; it lies in a workspace of its own.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) async fn build_etcd_load() -> Result<PathBuf> {
+    let features = ["--no-default-features", "--features", "etcd"];
+    let place = [
+        "--manifest-path",
+        "benches/peers/Cargo.toml",
+        "--target-dir",
+    ];
+    let target = target_dir()?;
+    let target = target
+        .to_str()
+        .context("the target folder has no plain name")?;
+    build(
+        "quorate-peers",
+        &[&place[..], &[target], &features].concat(),
+    )
+    .await
+}
+
+async fn build(name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args([
-        "build",
-        "--release",
-        "--package",
-        "quorate-kv",
-        "--bin",
-        "quorate-kv",
-    ]);
+    command
+        .args(["build", "--release", "--bin", name])
+        .args(arguments);
     let mut build = Process::spawn(command, "cargo build").context("cannot start cargo")?;
     let status = build.wait().await?;
     if !status.success() {
-        bail!("the server does not build ({status})");
+        bail!("{name} does not build ({status})");
     }
-    let binary = target_dir()?.join("release").join("quorate-kv");
+    let binary = target_dir()?.join("release").join(name);
     if !binary.is_file() {
         bail!("cargo built no {}", binary.display());
     }

@@ -1,5 +1,6 @@
 //! A client's place: the connection that it has, and where it goes when it loses that.
 
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,8 @@ use crate::workload::{Op, Workload, name_key};
 const BACKOFF: Duration = Duration::from_millis(10);
 /// A client that had to leave its own member tries it again after this time.
 const AWAY: Duration = Duration::from_secs(2);
+/// At the start a member that lets clients wait for their connection is given so long.
+const CROWD: Duration = Duration::from_secs(10);
 
 /// Where a client sits.
 pub(crate) struct Seat<T: Target> {
@@ -51,13 +54,24 @@ impl<T: Target> Seat<T> {
         }
     }
 
-    /// Connects to the client's own member.
+    /// Connects to the client's own member. Where many connect at once, the last may have to wait.
     ///
     /// # Errors
     /// Those of the connection.
-    pub(crate) async fn take(&mut self) -> std::io::Result<()> {
-        self.session = Some(self.target.connect(self.home).await?);
-        Ok(())
+    pub(crate) async fn take(&mut self) -> io::Result<()> {
+        let end = Instant::now() + CROWD;
+        loop {
+            match self.target.connect(self.home).await {
+                Ok(session) => {
+                    self.session = Some(session);
+                    return Ok(());
+                }
+                Err(error) if error.kind() != io::ErrorKind::TimedOut || Instant::now() > end => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Asks until there is an answer; what was surely not carried out is asked again, of another member if need be, until

@@ -41,6 +41,11 @@ impl Process {
         })
     }
 
+    /// Its pid.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The exit status, if the process has ended.
     ///
     /// # Errors

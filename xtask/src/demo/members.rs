@@ -106,14 +106,25 @@ impl Members {
     /// If it refuses.
     pub(crate) async fn isolate(&self, id: u16, isolated: bool) -> Result<()> {
         let fault = if isolated { "cut" } else { "clear" };
+        self.fault(id, &format!("* both {fault}")).await
+    }
+
+    /// Lets member `id` disturb itself, or stop to: `QUORATE FAULT` and these words.
+    ///
+    /// # Errors
+    /// If it refuses.
+    pub(crate) async fn fault(&self, id: u16, words: &str) -> Result<()> {
         let mut command = Cmd::new();
-        command
-            .arg("QUORATE")
-            .arg("FAULT")
-            .arg("*")
-            .arg("both")
-            .arg(fault);
+        command.arg("QUORATE").arg("FAULT");
+        for word in words.split_whitespace() {
+            command.arg(word);
+        }
         ask(&self.layout.client_addr(id), &command).await.map(drop)
+    }
+
+    /// The processes of all members that run.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().flatten().map(Process::pid).collect()
     }
 
     /// Fails if a member has ended that nobody killed.

@@ -1,15 +1,15 @@
 //! `cargo xtask demo`: a cluster of real processes under load and under faults, and a check of what it promised.
 
 mod board;
-mod check;
+pub(crate) mod check;
 mod client;
 mod faults;
 mod ledger;
 #[cfg(test)]
 mod liar;
 mod load;
-mod members;
-mod operator;
+pub(crate) mod members;
+pub(crate) mod operator;
 mod plot;
 mod report;
 mod timeline;
