@@ -24,7 +24,6 @@ impl Progress {
         }
         let template = "{elapsed_precise} of about {about} {bar:30.green} {msg}";
         let about = format!("{} min", length.as_secs().div_ceil(60));
-        let total = length.as_secs_f64();
         let style = ProgressStyle::with_template(template)
             .expect("the template is a constant")
             .with_key(
@@ -35,7 +34,7 @@ impl Progress {
                 },
             )
             .progress_chars("━╸ ");
-        let bar = ProgressBar::new(total.ceil() as u64).with_style(style);
+        let bar = ProgressBar::new(length.as_secs()).with_style(style);
         bar.enable_steady_tick(TICK);
         Self { bar }
     }

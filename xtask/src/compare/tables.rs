@@ -81,7 +81,7 @@ fn by_load(results: &Results, cells: &[Cell], figure: impl Fn(&Cell) -> String) 
     let loads = loads(results, cells);
     let mut table = new_table();
     let mut header = vec![
-        "".to_owned(),
+        String::new(),
         "durability".to_owned(),
         "acknowledged at".to_owned(),
         "simulated".to_owned(),

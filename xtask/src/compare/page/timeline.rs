@@ -1,5 +1,7 @@
 //! The timeline of a fault run: latency above, answers a second below, faults as bands behind both.
 
+use std::fmt::Write;
+
 use maud::{Markup, html};
 
 use super::look::{Look, place};
@@ -14,6 +16,7 @@ const LATENCY: f64 = 84.0;
 const GAP: f64 = 10.0;
 const SERVED: f64 = 40.0;
 const BOTTOM: f64 = 34.0;
+const TAKES: &str = "a string takes all";
 
 /// All timelines have these in common, so that they can be compared at a glance.
 pub(crate) struct Common {
@@ -55,8 +58,8 @@ pub(crate) fn draw(common: &Common, look: &Look, trial: &Trial) -> Markup {
                 text class="fault" x=(place(from)) y=(place(top - 6.0)) { (event.fault.words()) }
             }
             (frame(common, &upper, &lower, height))
-            @for second in (0..=(length / 1000.0) as u32).step_by(2) {
-                text class="tick" x=(place(across(f64::from(second) * 1000.0))) y=(place(height - 18.0)) text-anchor="middle" { (second) }
+            @for second in (0..=trial.slots.len() as u64 * trial.slot_ms / 1000).step_by(2) {
+                text class="tick" x=(place(across(second as f64 * 1000.0))) y=(place(height - 18.0)) text-anchor="middle" { (second) }
             }
             text class="name" x=(place(f64::midpoint(LEFT, WIDTH - RIGHT))) y=(place(height - 3.0)) text-anchor="middle" { "time, s" }
             g class=(look.colour) {
@@ -113,8 +116,8 @@ fn curve(
             down = false;
             continue;
         };
-        path += if down { "L" } else { "M" };
-        path += &format!("{} {}", place(across(middle)), place(y));
+        let to = if down { 'L' } else { 'M' };
+        write!(path, "{to}{} {}", place(across(middle)), place(y)).expect(TAKES);
         down = true;
     }
     html! { path class=(class) d=(path) {} }
@@ -127,7 +130,13 @@ fn area(trial: &Trial, across: &dyn Fn(f64) -> f64, lower: &dyn Fn(f64) -> f64) 
         let ms = trial.slot_ms as f64;
         let (from, to) = (f64::from(number) * ms, f64::from(number + 1) * ms);
         let y = place(lower(slot.served as f64 * 1000.0 / ms));
-        path += &format!("L{} {y}L{} {y}", place(across(from)), place(across(to)));
+        write!(
+            path,
+            "L{} {y}L{} {y}",
+            place(across(from)),
+            place(across(to))
+        )
+        .expect(TAKES);
     }
     let end = trial.slots.len() as f64 * trial.slot_ms as f64;
     path + &format!("L{} {}Z", place(across(end)), place(lower(0.0)))

@@ -153,8 +153,10 @@ impl Etcd {
                 "etcd_network_peer_sent_bytes_total",
             );
         }
+        #[allow(clippy::cast_sign_loss, reason = "a counter is never negative")]
+        let sent = sent as u64;
         Ok(Usage {
-            sent_bytes: Some(sent as u64),
+            sent_bytes: Some(sent),
             ..Usage::of(&pids)
         })
     }
