@@ -85,7 +85,7 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-/// Segments without a head are not a new directory: term and vote went with the head (`RELIABILITY` C6).
+/// Segments without a head are not a new directory: what was promised went with the head (`RELIABILITY` C6).
 fn refuse_orphans(names: &[String]) -> Result<(), JournalError> {
     let orphan = names.iter().find(|name| {
         *name == WATERMARK

@@ -1,19 +1,23 @@
-//! Three members and their servers in one process: any of them serves any command.
+//! Three members and their servers in one process, over every log that elects its leader: any of them serves any command.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_core::{ClusterId, NodeId, RoleKind};
+use quorate_core::{ClusterId, NodeId, ReplicatedLog, RoleKind};
 use quorate_kv::KvStore;
 use quorate_kv::server::{Limits, Server, ServerConfig};
 use quorate_node::{Node, NodeConfig};
+use quorate_paxos::{Paxos, PaxosConfig};
 use quorate_raft::{Raft, RaftConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+/// The config of a member among these.
+type Configure<C> = fn(NodeId, &[NodeId]) -> C;
 
 struct Member {
     node: Node<KvStore>,
@@ -22,13 +26,23 @@ struct Member {
 }
 
 impl Member {
-    async fn start(id: NodeId, voters: &[NodeId]) -> Self {
+    async fn start<L>(
+        (id, protocol): (NodeId, &str),
+        voters: &[NodeId],
+        configure: Configure<L::Config>,
+    ) -> Self
+    where
+        L: ReplicatedLog + Send + 'static,
+        L::Config: Send + 'static,
+    {
         let mut config = NodeConfig::in_memory(ClusterId(1), id);
         config.replica.request_timeout = Duration::from_millis(1500);
-        let node = Node::start::<Raft>(config, RaftConfig::new(id, voters), KvStore::new).await;
+        let node = Node::start::<L>(config, configure(id, voters), KvStore::new).await;
         let node = node.unwrap();
         let server = ServerConfig {
-            policy: "raft/push/quorum/linearizable/memory".parse().unwrap(),
+            policy: format!("{protocol}/push/quorum/linearizable/memory")
+                .parse()
+                .unwrap(),
             limits: Limits::default(),
             allow_faults: true,
         };
@@ -64,11 +78,15 @@ impl Member {
     }
 }
 
-async fn cluster() -> Vec<Member> {
+async fn cluster<L>(protocol: &str, configure: Configure<L::Config>) -> Vec<Member>
+where
+    L: ReplicatedLog + Send + 'static,
+    L::Config: Send + 'static,
+{
     let voters = [1, 2, 3].map(NodeId);
     let mut members = Vec::new();
     for id in voters {
-        members.push(Member::start(id, &voters).await);
+        members.push(Member::start::<L>((id, protocol), &voters, configure).await);
     }
     for member in &members {
         for (id, other) in voters.into_iter().zip(&members) {
@@ -90,9 +108,7 @@ async fn until(mut reached: impl FnMut() -> bool) {
         .expect("reached in time");
 }
 
-#[tokio::test]
-async fn any_member_serves_any_command_and_sees_what_another_was_told() {
-    let members = cluster().await;
+async fn any_member_serves_any_command_and_sees_what_another_was_told(members: Vec<Member>) {
     for (number, member) in members.iter().enumerate() {
         let key = format!("key{number}");
         assert_eq!(
@@ -127,9 +143,7 @@ async fn any_member_serves_any_command_and_sees_what_another_was_told() {
     assert!(states.iter().all(|state| *state == states[0]), "{states:?}");
 }
 
-#[tokio::test]
-async fn a_leader_that_is_cut_off_does_not_say_what_it_does_not_know() {
-    let members = cluster().await;
+async fn a_leader_that_is_cut_off_does_not_say_what_it_does_not_know(members: Vec<Member>) {
     members[0].ask("SET a before").await;
     until(|| members.iter().any(Member::leads)).await;
     let leader = members.iter().position(Member::leads).unwrap();
@@ -172,9 +186,7 @@ async fn a_leader_that_is_cut_off_does_not_say_what_it_does_not_know() {
     assert_eq!(client, "$5\r\nafter\r\n");
 }
 
-#[tokio::test]
-async fn keys_expire_although_nobody_writes() {
-    let members = cluster().await;
+async fn keys_expire_although_nobody_writes(members: Vec<Member>) {
     let set = members[1]
         .ask("MSET a 1 b 1\nPEXPIRE a 300\nPEXPIRE b 600")
         .await;
@@ -194,9 +206,7 @@ async fn keys_expire_although_nobody_writes() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_of_a_session_that_is_sent_to_every_member_is_applied_once() {
-    let members = cluster().await;
+async fn a_command_of_a_session_that_is_sent_to_every_member_is_applied_once(members: Vec<Member>) {
     let opened = members[0].ask("QUORATE SESSION OPEN").await;
     let id = opened.trim_end().strip_prefix(':').unwrap();
     let again = format!("QUORATE SESSION {id} 1 INCR a");
@@ -220,4 +230,41 @@ async fn a_command_of_a_session_that_is_sent_to_every_member_is_applied_once() {
     for member in &members {
         member.node.stop().await;
     }
+}
+
+macro_rules! on_every_log {
+    ($($log:ident: $kind:ty = $configure:expr;)*) => {$(
+        mod $log {
+            use super::*;
+
+            async fn members() -> Vec<Member> {
+                cluster::<$kind>(stringify!($log), $configure).await
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn any_member_serves_any_command_and_sees_what_another_was_told() {
+                super::any_member_serves_any_command_and_sees_what_another_was_told(members().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn a_leader_that_is_cut_off_does_not_say_what_it_does_not_know() {
+                super::a_leader_that_is_cut_off_does_not_say_what_it_does_not_know(members().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn keys_expire_although_nobody_writes() {
+                super::keys_expire_although_nobody_writes(members().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn a_command_of_a_session_that_is_sent_to_every_member_is_applied_once() {
+                super::a_command_of_a_session_that_is_sent_to_every_member_is_applied_once(members().await).await;
+            }
+        }
+    )*};
+}
+
+on_every_log! {
+    raft: Raft = RaftConfig::new;
+    paxos: Paxos = PaxosConfig::new;
 }

@@ -125,8 +125,9 @@ impl Protocol for PaxosProtocol {
             Message::Accepted(accepted) => acknowledged(accepted),
             Message::Nack { promised } => vec![Claim::Epoch(promised.epoch())],
             Message::Chosen { ballot, upto } => leads(ballot, *upto),
-            Message::Heartbeat { ballot, chosen, .. } => leads(ballot, *chosen),
-            Message::Bid { ballot, chosen } => leads(ballot, *chosen),
+            Message::Heartbeat { ballot, chosen, .. } | Message::Bid { ballot, chosen } => {
+                leads(ballot, *chosen)
+            }
             Message::Snapshot { ballot, offer } => {
                 let upto = offer.meta.position;
                 vec![Claim::Leads(ballot.epoch()), Claim::Covers { upto }]

@@ -316,10 +316,10 @@ impl<'a, M: Model> Space<'a, M> {
 
 /// One value a position and epoch; one chosen value a position.
 fn choose<M: Model>(cast: &Cast<'_, M>, disks: &[u32]) -> Result<Choice, String> {
-    let mut ballots = BTreeMap::new();
+    let mut tally = BTreeMap::new();
     for vote in disks.iter().flat_map(|disk| &cast.votes[*disk as usize]) {
         let (position, epoch) = (vote.position, vote.epoch);
-        let (value, count) = ballots.entry((position, epoch)).or_insert((vote.value, 0));
+        let (value, count) = tally.entry((position, epoch)).or_insert((vote.value, 0));
         if *value != vote.value {
             return Err(format!("two values at {position} in {epoch}"));
         }
@@ -328,9 +328,9 @@ fn choose<M: Model>(cast: &Cast<'_, M>, disks: &[u32]) -> Result<Choice, String>
     let carried = |((_, epoch), (value, _)): (&(_, _), &(Value, _))| value.born < *epoch;
     let mut choice = Choice {
         chosen: BTreeMap::new(),
-        carried: ballots.iter().any(carried),
+        carried: tally.iter().any(carried),
     };
-    for ((position, _), (value, count)) in ballots {
+    for ((position, _), (value, count)) in tally {
         if count * 2 > disks.len() && *choice.chosen.entry(position).or_insert(value) != value {
             return Err(format!("two values are chosen at {position}"));
         }
