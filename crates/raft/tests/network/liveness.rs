@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_core::{Input, ReplicatedLog, Ticket};
+use quorate_core::{Configuration, Input, ReplicatedLog, RoleKind, Ticket};
+use quorate_raft::Raft;
 
 use crate::world::{ELECTION, World};
 
@@ -78,13 +79,27 @@ impl Totals {
 
 impl World {
     /// Whoever leads in the highest term: one of a former term that nobody hears may not know it yet.
-    fn newest_leader(&self) -> usize {
-        let leaders = (0..self.members.len()).filter(|index| self.leads(*index));
-        let term = |index: &usize| {
-            let raft = self.members[*index].raft.as_ref().unwrap();
-            raft.status().epoch
+    fn newest_leader(&self) -> Option<(usize, &Raft)> {
+        let running = self.members.iter().enumerate();
+        let running = running.filter_map(|(index, member)| Some((index, member.raft.as_ref()?)));
+        let leaders = running.filter(|(_, raft)| raft.status().role == RoleKind::Leader);
+        leaders.max_by_key(|(_, raft)| raft.status().epoch)
+    }
+
+    /// A change that was under way when all was healed comes to its end: the configuration in force is chosen and not
+    /// joint, and a leader that it leaves out has made way. As long as that takes, entries go through narrow windows.
+    fn check_settled(&mut self) -> (usize, Configuration) {
+        let settled = |world: &Self| {
+            world.newest_leader().is_some_and(|(index, raft)| {
+                let (status, present) = (raft.status(), raft.configuration());
+                let chosen = status.configured <= status.committed;
+                chosen && !present.is_joint() && present.votes(world.members[index].config.id)
+            })
         };
-        leaders.max_by_key(term).unwrap()
+        self.run_until(self.now + Duration::from_secs(30), settled);
+        assert!(settled(self), "a change of members is completed");
+        let (leader, raft) = self.newest_leader().unwrap();
+        (leader, raft.configuration().clone())
     }
 
     /// L1, L2, L3: a leader within ten election timeouts, new writes chosen, logs equal.
@@ -103,13 +118,7 @@ impl World {
         self.run_until(catch_up, |world| world.ledger.chosen() > target);
         assert!(self.ledger.chosen() > target, "a new write is chosen");
         self.totals.longest_catch_up = self.now.since(healed);
-        let leader = self.newest_leader();
-        let configuration = self.members[leader].raft.as_ref().unwrap().configuration();
-        let configuration = configuration.clone();
-        assert!(
-            !configuration.is_joint(),
-            "a change is completed: {configuration}"
-        );
+        let (leader, configuration) = self.check_settled();
         // A full log has to be compacted before it takes more.
         for member in 0..self.members.len() {
             self.snapshot(member);
