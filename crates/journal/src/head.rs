@@ -61,7 +61,8 @@ impl<D: Disk> HeadFile<D> {
             }
         }
         let head = newest.ok_or_else(|| {
-            let why = "both copies of the head are damaged: what this member has promised may be lost";
+            let why =
+                "both copies of the head are damaged: what this member has promised may be lost";
             JournalError::corrupt(HEAD, 0, None, why)
         })?;
         Ok(Self { file, head })
