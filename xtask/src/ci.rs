@@ -66,6 +66,7 @@ fn steps() -> Vec<Step> {
         "xtask sim --differential --seeds 40",
     ));
     steps.push(step("demo", demo));
+    steps.push(step("soak", "xtask soak --minutes 1"));
     steps
 }
 

@@ -8,6 +8,7 @@ mod demo;
 mod explore;
 mod loom;
 mod sim;
+mod soak;
 mod tidy;
 mod workspace;
 
@@ -31,6 +32,7 @@ struct Cli {
 enum Verb {
     Demo(demo::Args),
     Compare(Box<compare::Args>),
+    Soak(soak::Args),
     #[command(subcommand)]
     Cluster(cluster::Verb),
     /// Run everything that must pass before a change goes in, step by step.
@@ -68,6 +70,7 @@ async fn run(verb: &Verb, console: Console) -> Result<ExitCode> {
     let holds = match verb {
         Verb::Demo(args) => demo::run(args, console).await?,
         Verb::Compare(args) => compare::run(args, console).await?,
+        Verb::Soak(args) => soak::run(args, console).await?,
         Verb::Cluster(verb) => cluster::run(verb).await.map(|()| true)?,
         Verb::Ci => ci::run(console).await.map(|()| true)?,
         Verb::Tidy => tidy::run(console)?,

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 
+use crate::cluster::layout;
 use crate::cluster::process::Process;
 
 /// The folder with the workspace's `Cargo.toml`.
@@ -98,4 +100,24 @@ fn target_dir() -> Result<PathBuf> {
         .as_str()
         .context("cargo metadata names no target")?;
     Ok(PathBuf::from(dir))
+}
+
+/// The folder for the data and logs of members, and the guard that removes it again if nobody wants to keep it: this one,
+/// which has to be empty, or a temporary one.
+///
+/// # Errors
+/// If there is no such folder to be had.
+pub(crate) fn data_folder(dir: Option<&Path>, keep: bool) -> Result<(PathBuf, Option<TempDir>)> {
+    if let Some(dir) = dir {
+        if layout::is_occupied(dir) {
+            bail!("{} is not empty", dir.display());
+        }
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        return Ok((dir.canonicalize()?, None));
+    }
+    let dir = TempDir::with_prefix("quorate-").context("no temporary folder")?;
+    if keep {
+        return Ok((dir.keep(), None));
+    }
+    Ok((dir.path().to_path_buf(), Some(dir)))
 }

@@ -1,4 +1,4 @@
-//! Nothing that a demo started is left running, however it ends.
+//! Nothing that a demo or a soak started is left running, however it ends.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -33,15 +33,20 @@ impl Stage {
     }
 
     fn demo(&self) -> Command {
-        let mut demo = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        demo.arg("demo")
+        self.run("demo")
+    }
+
+    fn run(&self, verb: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command
+            .arg(verb)
             .arg("--server")
             .arg(self.dir.path().join("server"))
             .env("TMPDIR", self.dir.path().join("tmp"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        demo
+        command
     }
 
     fn servers(&self) -> Vec<PathBuf> {
@@ -106,12 +111,17 @@ fn end_with(demo: Child, signal: Signal) -> Output {
 }
 
 #[test]
-fn a_demo_that_is_interrupted_ends_its_servers_and_removes_its_folder() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+fn what_is_interrupted_ends_its_servers_and_removes_its_folder() {
+    for (verb, signal, code) in [
+        ("demo", Signal::INT, 130),
+        ("demo", Signal::TERM, 143),
+        ("demo", Signal::HUP, 129),
+        ("soak", Signal::INT, 130),
+    ] {
         let stage = Stage::new("echo ready\nexec sleep 1000");
-        let demo = stage.demo().spawn().unwrap();
+        let run = stage.run(verb).spawn().unwrap();
         let servers = stage.wait_for_servers();
-        let output = end_with(demo, signal);
+        let output = end_with(run, signal);
         assert_eq!(output.status.code(), Some(code));
         assert!(all_gone(&servers), "{signal:?}");
         assert_eq!(stage.leftovers(), 0, "{signal:?}");

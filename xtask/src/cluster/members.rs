@@ -6,19 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use comfy_table::{Table, presets};
 use quorate_core::Durability;
-use redis::{Cmd, Value};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
+use super::orders::{ORDER, PATIENCE, command, take_snapshot};
 use super::process::{Process, describe};
 use super::state::Cluster;
 use super::status::{Status, ask_within, maps};
 use super::{erase, spawn, stop, wait_gone, wait_ready};
 
-/// An order that is refused all the time is given up then; so is a member that does not catch up.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How long the leader may take for one order.
-const ORDER: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A new member: it follows, and votes once it has caught up. Returns its id.
@@ -27,33 +23,38 @@ const POLL: Duration = Duration::from_millis(50);
 /// If it does not come up, does not catch up, or is refused.
 pub(crate) async fn add(learner: bool) -> Result<u16> {
     let mut cluster = Cluster::load()?;
-    let id = join(&mut cluster).await?;
     if learner {
+        let id = join(&mut cluster, &[]).await?;
+        let (_, status) = cluster.directory().leader().await?;
+        caught_up(&cluster, id, status.number("commit").unwrap_or(0)).await?;
         println!("member {id} follows without a vote");
         return Ok(id);
     }
-    order(&cluster, &["VOTER", &id.to_string()]).await?;
+    let id = join(&mut cluster, &["VOTE"]).await?;
+    let what = format!("member {id} gets its vote");
+    cluster
+        .directory()
+        .until(&what, |status| status.has_voter(id))
+        .await?;
     println!("member {id} votes");
     Ok(id)
 }
 
-/// Starts a member under the next free id, adds it as a learner, and waits until it has everything.
-async fn join(cluster: &mut Cluster) -> Result<u16> {
-    let (leader, _) = leader(cluster).await?;
-    let status = Status::of(&cluster.layout.client_addr(leader)).await?;
-    let voters = status.get("members").split(',');
-    let voters = voters.filter_map(|id| id.parse().ok()).collect();
+/// Starts a member under the next free id, and adds it as a learner that wishes so.
+async fn join(cluster: &mut Cluster, wish: &[&str]) -> Result<u16> {
+    let (_, status) = cluster.directory().leader().await?;
     let id = cluster.next_id()?;
     println!("member {id} is started with --join");
-    cluster.joined.insert(id, voters);
+    cluster.joined.insert(id, status.voters());
     let from = spawn(cluster, id)?;
     wait_ready(cluster, id, from).await?;
-    let address = cluster.layout.peer_addr(id);
-    order(cluster, &["ADD", &id.to_string(), &address]).await?;
+    let (name, address) = (id.to_string(), cluster.layout.peer_addr(id));
+    let words = [&["ADD", &name, &address], wish].concat();
+    let directory = cluster.directory();
+    directory
+        .order_unless(&words, |status| status.has_member(id))
+        .await?;
     println!("member {id} is a learner; it catches up");
-    let goal = Status::of(&cluster.layout.client_addr(leader)).await?;
-    let goal = goal.number("commit").unwrap_or(0);
-    caught_up(cluster, id, goal).await?;
     Ok(id)
 }
 
@@ -80,7 +81,11 @@ async fn caught_up(cluster: &Cluster, id: u16, goal: u64) -> Result<()> {
 pub(crate) async fn remove(id: u16) -> Result<()> {
     let mut cluster = Cluster::load()?;
     cluster.check(id)?;
-    order(&cluster, &["REMOVE", &id.to_string()]).await?;
+    let directory = cluster.directory();
+    let words = ["REMOVE", &id.to_string()];
+    directory
+        .order_unless(&words, |status| !status.has_member(id))
+        .await?;
     leave(&mut cluster, id).await?;
     println!("member {id} is removed");
     Ok(())
@@ -103,9 +108,10 @@ pub(crate) async fn replace(old: u16) -> Result<()> {
 }
 
 async fn replace_in(cluster: &mut Cluster, old: u16) -> Result<()> {
-    let new = join(cluster).await?;
-    let words = ["REPLACE", &old.to_string(), &new.to_string()];
-    order(cluster, &words).await?;
+    let new = join(cluster, &["REPLACE", &old.to_string()]).await?;
+    let what = format!("member {new} gets the place of member {old}");
+    let replaced = |status: &Status| status.has_voter(new) && !status.has_member(old);
+    cluster.directory().until(&what, replaced).await?;
     leave(cluster, old).await?;
     println!("member {new} votes in the place of member {old}");
     Ok(())
@@ -155,8 +161,8 @@ pub(crate) async fn transfer(to: Option<u16>) -> Result<()> {
     let cluster = Cluster::load()?;
     let to = to.map(|id| id.to_string());
     let words: Vec<_> = ["TRANSFER"].into_iter().chain(to.as_deref()).collect();
-    order(&cluster, &words).await?;
-    let (leader, _) = leader(&cluster).await?;
+    cluster.directory().order(&words).await?;
+    let (leader, _) = cluster.directory().leader().await?;
     println!("member {leader} leads");
     Ok(())
 }
@@ -174,7 +180,7 @@ pub(crate) async fn snapshot(id: Option<u16>) -> Result<()> {
     for id in ids {
         cluster.member(id)?;
         let address = cluster.layout.client_addr(id);
-        ask_within(&address, &command(&["SNAPSHOT"]), ORDER).await?;
+        take_snapshot(&address).await?;
         let position = Status::of(&address).await?.get("snapshot").to_owned();
         println!("member {id} has a snapshot at {position}");
     }
@@ -187,7 +193,7 @@ pub(crate) async fn snapshot(id: Option<u16>) -> Result<()> {
 /// If nobody leads.
 pub(crate) async fn members() -> Result<()> {
     let cluster = Cluster::load()?;
-    let (leader, _) = leader(&cluster).await?;
+    let (leader, _) = cluster.directory().leader().await?;
     let address = cluster.layout.client_addr(leader);
     let members = maps(ask_within(&address, &command(&["MEMBERS"]), ORDER).await?);
     let mut table = Table::new();
@@ -200,54 +206,6 @@ pub(crate) async fn members() -> Result<()> {
     }
     println!("{table}");
     Ok(())
-}
-
-fn command(words: &[&str]) -> Cmd {
-    let mut command = Cmd::new();
-    command.arg("QUORATE").arg(words);
-    command
-}
-
-/// Gives an order to whoever leads, until it is carried out.
-async fn order(cluster: &Cluster, words: &[&str]) -> Result<Value> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let (_, address) = leader(cluster).await?;
-        match ask_within(&address, &command(words), ORDER).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => {
-                let text = format!("{error:#}");
-                let passes = ["NOTLEADER", "TRYAGAIN"]
-                    .iter()
-                    .any(|class| text.contains(class));
-                if !passes || Instant::now() > end {
-                    return Err(error.context(format!("QUORATE {}", words.join(" "))));
-                }
-            }
-        }
-        sleep(POLL).await;
-    }
-}
-
-/// Who leads, and where its clients reach it.
-async fn leader(cluster: &Cluster) -> Result<(u16, String)> {
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        let mut best = None;
-        for id in cluster.ids() {
-            let status = Status::of(&cluster.layout.client_addr(id)).await;
-            if let Ok(status) = status
-                && status.leads()
-            {
-                best = best.max(Some((status.round(), id)));
-            }
-        }
-        if let Some((_, id)) = best {
-            return Ok((id, cluster.layout.client_addr(id)));
-        }
-        sleep(POLL).await;
-    }
-    bail!("no member leads after {PATIENCE:?}")
 }
 
 /// Erases what all members leave behind, those that were removed among them.

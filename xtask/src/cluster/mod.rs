@@ -2,6 +2,7 @@
 
 pub(crate) mod layout;
 mod members;
+pub(crate) mod orders;
 pub(crate) mod process;
 mod state;
 pub(crate) mod status;

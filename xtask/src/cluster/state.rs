@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
+use super::orders::Directory;
 use crate::workspace;
 
 /// Ports of members lie so close together that no more fit.
@@ -74,6 +75,11 @@ impl Cluster {
     /// The ids of the members, ascending.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u16> {
         self.all_ids().filter(|id| !self.removed.contains(id))
+    }
+
+    /// Whom to ask.
+    pub(crate) fn directory(&self) -> Directory {
+        Directory::new(&self.layout, self.ids())
     }
 
     /// An id that nobody had: a new disk is a new member.

@@ -61,6 +61,33 @@ impl Status {
         self.get("role") == "leader"
     }
 
+    /// Whether the configuration that it goes by is known to be committed, and no change is under way.
+    pub(crate) fn is_settled(&self) -> bool {
+        let configured = self.number("configured");
+        self.get("joint") == "no" && configured.is_some() && configured <= self.number("commit")
+    }
+
+    /// Whether this member has a vote.
+    pub(crate) fn has_voter(&self, id: u16) -> bool {
+        self.names("members", id)
+    }
+
+    /// Whether this is a member, with a vote or without.
+    pub(crate) fn has_member(&self, id: u16) -> bool {
+        self.names("members", id) || self.names("learners", id)
+    }
+
+    fn names(&self, field: &str, id: u16) -> bool {
+        let mut ids = self.get(field).split(',');
+        ids.any(|member| member.parse() == Ok(id))
+    }
+
+    /// Who has a vote.
+    pub(crate) fn voters(&self) -> Vec<u16> {
+        let ids = self.get("members").split(',');
+        ids.filter_map(|id| id.parse().ok()).collect()
+    }
+
     /// The round of its epoch: among several that believe that they lead, the one with the highest is right.
     pub(crate) fn round(&self) -> u64 {
         let mut digits = self.get("epoch").split(|c: char| !c.is_ascii_digit());

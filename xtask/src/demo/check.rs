@@ -10,11 +10,13 @@ use tokio::time::{Instant, sleep};
 
 use super::client::{answer, connect};
 use super::ledger::{Answer, Ledger};
-use super::load::{Findings, RESPONSE_TIMEOUT};
+use super::load::Findings;
 use super::members::Members;
 use super::operator::Allowance;
+use super::route::RESPONSE_TIMEOUT;
 use super::verdict::Finding;
 use crate::cluster::status::Status;
+use crate::console::{Console, Tone};
 
 /// All members have applied the same position by then.
 const CONVERGED: Duration = Duration::from_mins(1);
@@ -44,6 +46,19 @@ impl Check {
             claim: claim.into(),
             holds: details.is_empty(),
             details,
+        }
+    }
+
+    /// Prints it.
+    pub(crate) fn print(&self, console: Console) {
+        let (tone, mark) = if self.holds {
+            (Tone::Good, "✓")
+        } else {
+            (Tone::Bad, "✗")
+        };
+        println!("{} {}", console.paint(tone, mark), self.claim);
+        for detail in &self.details {
+            println!("    {detail}");
         }
     }
 }
@@ -157,7 +172,7 @@ pub(crate) struct Audit {
 ///
 /// # Errors
 /// If a member does not answer.
-pub(crate) async fn audit(addresses: &[String], ledgers: &mut [Ledger]) -> Result<Audit> {
+pub(crate) async fn audit(members: &[(u16, String)], ledgers: &mut [Ledger]) -> Result<Audit> {
     let acknowledged = ledgers.iter().map(Ledger::acknowledged_writes).sum();
     let mut audit = Audit {
         lost: 0,
@@ -165,7 +180,7 @@ pub(crate) async fn audit(addresses: &[String], ledgers: &mut [Ledger]) -> Resul
         acknowledged,
         details: Vec::new(),
     };
-    for (id, address) in (1..).zip(addresses) {
+    for (id, address) in members {
         let mut findings = Vec::new();
         let mut reader = Reader {
             address: address.clone(),

@@ -169,13 +169,14 @@ async fn run(lie: Lie) -> (Vec<String>, u64, u64) {
             }
         });
     }
-    let mut load = Load::start(addresses.clone(), 6, 7, Duration::from_secs(2));
+    let members: Vec<_> = (1..).zip(addresses.clone()).collect();
+    let mut load = Load::start(addresses, 6, 7, Duration::from_secs(2));
     while load.recorder().totals().writes < 2_000 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let mut ledgers = load.stop().await;
     let reads = load.recorder().totals().reads;
-    let audit = audit(&addresses, &mut ledgers).await.unwrap();
+    let audit = audit(&members, &mut ledgers).await.unwrap();
     let (lost, extra) = (audit.lost, audit.extra);
     let strict = Allowance::new(Policy::default(), 0, Some(0));
     let mut checks = vec![answers(&load.findings(), reads, strict)];

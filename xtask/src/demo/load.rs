@@ -7,20 +7,15 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::board::Board;
-use super::client::{self, command, connect};
+use super::client::{self, command};
 use super::ledger::{Answer, Ledger, Outcome};
+use super::route::{Addresses, BACKOFF, Route};
 use super::timeline::{Recorder, Tally};
 use super::verdict::Finding;
 
-/// A client waits no longer for an answer; then the outcome is unknown to it.
-pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// A client that was refused waits so long before the next command, as a client that behaves should.
-const BACKOFF: Duration = Duration::from_millis(10);
-/// A client that had to leave its own member tries it again after this time.
-const AWAY: Duration = Duration::from_secs(2);
 /// The findings that are kept word for word; all are counted.
 const FINDINGS: usize = 20;
 
@@ -32,7 +27,7 @@ pub(crate) struct Load {
 
 /// What all clients of a load share.
 struct Shared {
-    addresses: Vec<String>,
+    addresses: Arc<Addresses>,
     recorder: Recorder,
     board: Board,
     stop: AtomicBool,
@@ -58,7 +53,7 @@ impl Load {
     ) -> Self {
         let ledgers: Vec<_> = (0..clients).map(Ledger::new).collect();
         let shared = Arc::new(Shared {
-            addresses,
+            addresses: Addresses::new(addresses),
             recorder: Recorder::new(expected),
             board: Board::new(ledgers.iter().map(|ledger| ledger.public_key().to_owned())),
             stop: AtomicBool::new(false),
@@ -78,6 +73,11 @@ impl Load {
     /// What has been recorded.
     pub(crate) fn recorder(&self) -> &Recorder {
         &self.shared.recorder
+    }
+
+    /// Where the members are.
+    pub(crate) fn addresses(&self) -> &Arc<Addresses> {
+        &self.shared.addresses
     }
 
     /// What was found wrong so far.
@@ -105,30 +105,24 @@ struct Client {
     ledger: Ledger,
     rng: fastrand::Rng,
     shared: Arc<Shared>,
-    connection: Option<MultiplexedConnection>,
-    member: usize,
-    /// When it left its own member.
-    left: Instant,
+    route: Route,
 }
 
 impl Client {
     fn new(index: usize, ledger: Ledger, rng: fastrand::Rng, shared: Arc<Shared>) -> Self {
-        let member = index % shared.addresses.len();
+        let route = Route::new(Arc::clone(&shared.addresses), index);
         Self {
             index,
             ledger,
             rng,
             shared,
-            connection: None,
-            member,
-            left: Instant::now(),
+            route,
         }
     }
 
     async fn run(mut self) -> Ledger {
         while !self.shared.stop.load(Ordering::Relaxed) {
-            self.go_home().await;
-            let Some(connection) = self.connection().await else {
+            let Some(connection) = self.route.connection().await else {
                 continue;
             };
             match self.rng.u32(0..8) {
@@ -197,42 +191,11 @@ impl Client {
         };
         self.shared.recorder.record(began, tally);
         if !usable {
-            self.leave();
+            self.route.leave();
         } else if !matches!(outcome, Outcome::Acknowledged(_)) {
             sleep(BACKOFF).await;
         }
         outcome
-    }
-
-    async fn connection(&mut self) -> Option<MultiplexedConnection> {
-        if self.connection.is_none() {
-            let address = &self.shared.addresses[self.member];
-            self.connection = connect(address, RESPONSE_TIMEOUT).await.ok();
-            if self.connection.is_none() {
-                self.leave();
-                sleep(BACKOFF).await;
-            }
-        }
-        self.connection.clone()
-    }
-
-    fn leave(&mut self) {
-        self.connection = None;
-        self.member = (self.member + 1) % self.shared.addresses.len();
-        self.left = Instant::now();
-    }
-
-    /// Goes back to its own member if that one takes connections again.
-    async fn go_home(&mut self) {
-        let home = self.index % self.shared.addresses.len();
-        if self.member == home || self.left.elapsed() < AWAY {
-            return;
-        }
-        self.left = Instant::now();
-        if let Ok(connection) = connect(&self.shared.addresses[home], RESPONSE_TIMEOUT).await {
-            self.connection = Some(connection);
-            self.member = home;
-        }
     }
 
     fn report(&self, finding: &Finding) {
@@ -243,7 +206,7 @@ impl Client {
             .unwrap_or_else(PoisonError::into_inner);
         findings.count += 1;
         if findings.first.len() < FINDINGS {
-            let text = format!("through member {}: {}", self.member + 1, finding.text);
+            let text = format!("through {}: {}", self.route.place(), finding.text);
             findings.first.push(Finding { text, ..*finding });
         }
     }

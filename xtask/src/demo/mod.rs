@@ -2,24 +2,24 @@
 
 mod board;
 pub(crate) mod check;
-mod client;
+pub(crate) mod client;
 mod faults;
-mod ledger;
+pub(crate) mod ledger;
 #[cfg(test)]
 mod liar;
-mod load;
+pub(crate) mod load;
 pub(crate) mod members;
 pub(crate) mod operator;
 mod plot;
 mod report;
-mod timeline;
+pub(crate) mod route;
+pub(crate) mod timeline;
 mod verdict;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
+use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
 use self::faults::{Fault, Kind, Planned};
@@ -91,7 +91,7 @@ pub(crate) async fn run(args: &Args, console: Console) -> Result<bool> {
         Some(server) => server.clone(),
         None => workspace::build_server().await?,
     };
-    let (dir, temporary) = folder(args)?;
+    let (dir, temporary) = workspace::data_folder(args.dir.as_deref(), args.keep)?;
     let layout = Layout {
         binary,
         dir,
@@ -107,22 +107,6 @@ pub(crate) async fn run(args: &Args, console: Console) -> Result<bool> {
         println!("data and logs are left in {}", dir.keep().display());
     }
     outcome
-}
-
-/// The folder for data and logs, and the guard that removes it again if nobody wants to keep it.
-fn folder(args: &Args) -> Result<(PathBuf, Option<TempDir>)> {
-    if let Some(dir) = &args.dir {
-        if layout::is_occupied(dir) {
-            bail!("{} is not empty", dir.display());
-        }
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        return Ok((dir.canonicalize()?, None));
-    }
-    let dir = TempDir::with_prefix("quorate-demo-").context("no temporary folder")?;
-    if args.keep {
-        return Ok((dir.keep(), None));
-    }
-    Ok((dir.path().to_path_buf(), Some(dir)))
 }
 
 struct Demo<'a> {
@@ -318,7 +302,7 @@ impl<'a> Demo<'a> {
         let reads = load.recorder().totals().reads;
         let answers = check::answers(&load.findings(), reads, allowed);
         let mut checks = vec![answers, digests];
-        let audit = check::audit(&self.members.addresses(), ledgers).await;
+        let audit = check::audit(self.members.directory().members(), ledgers).await;
         match audit {
             Ok(audit) => checks.extend(audit.checks(allowed)),
             Err(error) => {

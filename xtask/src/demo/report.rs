@@ -14,7 +14,7 @@ use super::faults::Fault;
 use super::plot::{draw, latency};
 use super::timeline::{Slot, Timeline, Totals};
 use crate::cluster::layout::{Layout, typed};
-use crate::console::{Console, Tone};
+use crate::console::Console;
 
 /// Everything that is reported.
 pub(crate) struct Report {
@@ -44,15 +44,7 @@ impl Report {
         }
         self.print_totals();
         for check in &self.checks {
-            let (tone, mark) = if check.holds {
-                (Tone::Good, "✓")
-            } else {
-                (Tone::Bad, "✗")
-            };
-            println!("{} {}", console.paint(tone, mark), check.claim);
-            for detail in &check.details {
-                println!("    {detail}");
-            }
+            check.print(console);
         }
     }
 

@@ -37,8 +37,17 @@ pub(crate) struct Recorder {
     started: Instant,
     slot: Duration,
     slots: Vec<Mutex<Slot>>,
-    last_acknowledged_us: AtomicU64,
-    gaps: Mutex<Vec<Gap>>,
+    /// Without any answer.
+    idle: Gaps,
+    /// Without an acknowledged write.
+    unwritten: Gaps,
+}
+
+/// The times in which something did not happen.
+#[derive(Default)]
+struct Gaps {
+    last_us: AtomicU64,
+    noted: Mutex<Vec<Gap>>,
 }
 
 /// What ended in one slot of time.
@@ -77,7 +86,8 @@ pub(crate) struct Timeline {
     pub(crate) slot: Duration,
     /// One after the other from the beginning of the load.
     pub(crate) slots: Vec<Slot>,
-    gaps: Vec<Gap>,
+    idle: Vec<Gap>,
+    unwritten: Vec<Gap>,
     /// How long the load ran.
     pub(crate) length: Duration,
 }
@@ -92,8 +102,8 @@ impl Recorder {
             started: Instant::now(),
             slot,
             slots: (0..count).map(|_| Mutex::default()).collect(),
-            last_acknowledged_us: AtomicU64::new(0),
-            gaps: Mutex::default(),
+            idle: Gaps::default(),
+            unwritten: Gaps::default(),
         }
     }
 
@@ -120,20 +130,10 @@ impl Recorder {
         }
         drop(slot);
         if served {
-            self.note_gap(now);
+            self.idle.end(now);
         }
-    }
-
-    fn note_gap(&self, now: Duration) {
-        let before = self
-            .last_acknowledged_us
-            .fetch_max(micros(now), Ordering::Relaxed);
-        let from = Duration::from_micros(before);
-        if now.saturating_sub(from) >= GAP {
-            let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
-            if gaps.len() < GAPS {
-                gaps.push(Gap { from, to: now });
-            }
+        if tally == Tally::Write {
+            self.unwritten.end(now);
         }
     }
 
@@ -147,23 +147,39 @@ impl Recorder {
     /// What was recorded until now, when the load has ended.
     pub(crate) fn finish(&self) -> Timeline {
         let length = self.now();
-        self.note_gap(length);
+        self.idle.end(length);
+        self.unwritten.end(length);
         let used = length.as_nanos().div_ceil(self.slot.as_nanos()) as usize;
         let slots = self.slots[..used.clamp(1, self.slots.len())]
             .iter()
             .map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).clone())
             .collect();
-        let gaps = self
-            .gaps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
         Timeline {
             slot: self.slot,
             slots,
-            gaps,
+            idle: self.idle.all(),
+            unwritten: self.unwritten.all(),
             length,
         }
+    }
+}
+
+impl Gaps {
+    /// It has happened now.
+    fn end(&self, now: Duration) {
+        let before = self.last_us.fetch_max(micros(now), Ordering::Relaxed);
+        let from = Duration::from_micros(before);
+        if now.saturating_sub(from) >= GAP {
+            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            if noted.len() < GAPS {
+                noted.push(Gap { from, to: now });
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Gap> {
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.clone()
     }
 }
 
@@ -189,13 +205,19 @@ impl Timeline {
 
     /// The longest time without an acknowledgement between `from` and `to`; `None` if there was always one.
     pub(crate) fn longest_gap(&self, from: Duration, to: Duration) -> Option<Duration> {
-        let within = |gap: &Gap| gap.to.min(to).saturating_sub(gap.from.max(from));
-        self.gaps
-            .iter()
-            .map(within)
-            .max()
-            .filter(|&longest| longest >= GAP)
+        longest(&self.idle, from, to)
     }
+
+    /// The same, where only writes count.
+    pub(crate) fn longest_without_write(&self, from: Duration, to: Duration) -> Option<Duration> {
+        longest(&self.unwritten, from, to)
+    }
+}
+
+fn longest(gaps: &[Gap], from: Duration, to: Duration) -> Option<Duration> {
+    let within = |gap: &Gap| gap.to.min(to).saturating_sub(gap.from.max(from));
+    let longest = gaps.iter().map(within).max();
+    longest.filter(|&longest| longest >= GAP)
 }
 
 impl Slot {
@@ -298,7 +320,8 @@ mod tests {
         let timeline = Timeline {
             slot: FINEST,
             slots: Vec::new(),
-            gaps,
+            idle: gaps,
+            unwritten: Vec::new(),
             length: at(3000),
         };
         assert_eq!(timeline.longest_gap(at(1000), at(2000)), Some(at(300)));
