@@ -62,7 +62,7 @@ impl Nodes {
             config.journal.durability = durability;
             if links == Links::Pipes {
                 config.network = Network::Memory(pipes.clone());
-                config.listen = format!("member {id}");
+                config.listen = format!("member-{id}");
             }
             let before = voters.iter().zip(&members);
             let peers = before.map(|(peer, member)| (*peer, member.address().to_owned()));
@@ -88,7 +88,7 @@ impl Nodes {
 }
 
 /// The member that leads once every member knows of one.
-async fn leader(members: &[Node<Tally>]) -> Node<Tally> {
+pub(super) async fn leader(members: &[Node<Tally>]) -> Node<Tally> {
     loop {
         let status = |member: &Node<Tally>| member.status().borrow().log;
         let known = members.iter().all(|member| status(member).leader.is_some());

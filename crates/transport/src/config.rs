@@ -99,7 +99,13 @@ impl Config {
         if self.handshakes_max == 0 {
             return Err(ConfigError::NoHandshakes);
         }
-        if self.advertise.len() > ADDRESS_MAX {
+        self.check_advertise()
+    }
+
+    /// What others would refuse to hear is refused here.
+    pub(crate) fn check_advertise(&self) -> Result<(), ConfigError> {
+        let address = self.advertise.as_bytes();
+        if address.len() > ADDRESS_MAX || !address.iter().all(u8::is_ascii_graphic) {
             return Err(ConfigError::Advertise);
         }
         Ok(())
@@ -257,7 +263,7 @@ pub enum ConfigError {
     #[error("wire versions {}..={} are not within {}..={}", .0.oldest, .0.newest, VERSIONS.oldest, VERSIONS.newest)]
     Versions(Versions),
     /// An address that no hello can carry.
-    #[error("advertise has more than {ADDRESS_MAX} bytes")]
+    #[error("advertise is not up to {ADDRESS_MAX} printable characters without spaces")]
     Advertise,
     /// Nobody could ever connect.
     #[error("handshakes_max must not be zero")]

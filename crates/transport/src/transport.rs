@@ -68,6 +68,7 @@ impl Transport {
         let peers = config.peers.clone();
         if config.advertise.is_empty() {
             address.as_ref().clone_into(&mut config.advertise);
+            config.check_advertise()?;
         }
         let shared = Arc::new(Shared::new(config, network, guarded));
         shared

@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::*;
 use quorate_core::{ClusterId, Life, NodeId};
 use quorate_transport::{
-    Config, ConfigError, Event, Frame, HandshakeError, Lane, LinkError, Refusal, SendError,
-    Transport,
+    Config, ConfigError, Event, Frame, HandshakeError, Lane, LinkError, MemoryNetwork, Refusal,
+    SendError, Transport,
 };
 use tokio::time::{Instant, timeout};
 
@@ -114,6 +114,14 @@ async fn absurd_configs_are_refused_with_the_reason() {
             .to_string()
             .contains("cannot listen")
     );
+}
+
+#[tokio::test]
+async fn a_name_that_others_would_not_hear_is_refused_at_the_start() {
+    let network = MemoryNetwork::new();
+    let named = Config::new(CLUSTER, NodeId(1), "member 1");
+    let refused = network.bind(named).await.unwrap_err().to_string();
+    assert!(refused.contains("advertise"), "{refused}");
 }
 
 /// The refusal that the dialling side gets, and the event that the other side counts.
