@@ -116,6 +116,11 @@ impl<L: Contender> Members<L> {
 
     fn step(&mut self, at: usize, input: Input<L::Message>) {
         self.all[at].log.step(self.now, input, &mut self.outbox);
+        self.carry_out(at);
+    }
+
+    /// Does what the member wants done.
+    fn carry_out(&mut self, at: usize) {
         let from = NodeId(at as u64 + 1);
         for output in self.outbox.drain() {
             match output {
@@ -157,9 +162,11 @@ impl<L: Contender> Members<L> {
         mem::swap(&mut inbox, &mut self.all[at].inbox);
         let mut busy = !inbox.is_empty();
         for (from, message) in inbox.drain(..) {
-            self.step(at, Input::Receive { from, message });
+            let input = Input::Receive { from, message };
+            self.all[at].log.step(self.now, input, &mut self.outbox);
         }
         self.spare = inbox;
+        self.carry_out(at);
         let member = &mut self.all[at];
         if member.acknowledged < member.written {
             member.acknowledged = member.written;
