@@ -1,5 +1,6 @@
 //! Clients of a cluster in one process, each of which waits for an answer before it asks again.
 
+mod apart;
 mod nodes;
 mod tally;
 
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
+pub use self::apart::Apart;
 pub use self::nodes::{Links, Nodes};
 pub use self::tally::Tally;
 

@@ -1,11 +1,12 @@
 //! Group commit: one thread owns the journal, takes all that is queued at once, writes it with one call,
-//! syncs it with one call, and tells the highest durable mark.
+//! syncs it with one call, and tells the highest durable mark. While it sleeps, whoever has records may do that in its own
+//! thread instead, and wakes nobody.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quorate_core::Mark;
 
@@ -30,6 +31,7 @@ pub enum Event {
 /// A [`Journal`] with a thread of its own. Dropped, it drains, syncs and ends the thread.
 pub struct JournalThread {
     shared: Arc<Shared>,
+    desk: Arc<Mutex<dyn CommitHere + Send>>,
     thread: Option<JoinHandle<Result<Mark, JournalError>>>,
 }
 
@@ -38,6 +40,8 @@ struct Shared {
     wake: Condvar,
     /// Payload bytes given, but not yet durable.
     bytes: AtomicU64,
+    /// How long the last sync took, in microseconds.
+    sync_us: AtomicU64,
 }
 
 #[derive(Default)]
@@ -48,6 +52,17 @@ struct Queue {
     failed: Option<JournalError>,
     /// Whether the thread waits, so that it has to be woken.
     waiting: bool,
+}
+
+impl Queue {
+    /// Whether the thread sleeps and nothing is there to wake it for.
+    fn is_idle(&self) -> bool {
+        self.waiting && self.is_empty() && self.failed.is_none()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.reclaim.is_none() && !self.stopping
+    }
 }
 
 impl Shared {
@@ -63,6 +78,11 @@ impl Shared {
             drop(queue);
             self.wake.notify_one();
         }
+    }
+
+    fn note_sync(&self, begun: Instant) {
+        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.sync_us.store(took, Ordering::Relaxed);
     }
 }
 
@@ -81,12 +101,16 @@ impl JournalThread {
             queue: Mutex::default(),
             wake: Condvar::new(),
             bytes: AtomicU64::new(0),
+            sync_us: AtomicU64::new(0),
         });
+        let desk = Arc::new(Mutex::new(Desk {
+            journal: Some(journal),
+            held: VecDeque::new(),
+        }));
         let worker = Worker {
-            journal,
+            desk: Arc::clone(&desk),
             notify,
             shared: shared.clone(),
-            held: VecDeque::new(),
             room: true,
         };
         let thread = Builder::new()
@@ -94,6 +118,7 @@ impl JournalThread {
             .spawn(move || worker.run());
         Ok(Self {
             shared,
+            desk,
             thread: Some(thread.at("start the thread of", "the journal")?),
         })
     }
@@ -116,6 +141,30 @@ impl JournalThread {
             }
         });
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Makes records durable in the caller's own thread, which spares two wake-ups and costs the caller the time of a
+    /// sync, and gives the mark up to which all is durable; no [`Event::Durable`] tells it.
+    ///
+    /// None: not done, because the journal's thread is at work, or the last sync took longer than `patience`, or the disk
+    /// is full or has failed. What is left in `entries` has to be given to [`append`](Self::append) then.
+    pub fn commit_here(&self, entries: &mut Vec<Entry>, patience: Duration) -> Option<Mark> {
+        if u128::from(self.shared.sync_us.load(Ordering::Relaxed)) > patience.as_micros() {
+            return None;
+        }
+        let mut desk = self.desk.try_lock().ok()?;
+        if !self.shared.lock().is_idle() {
+            return None;
+        }
+        let begun = Instant::now();
+        let (durable, room) = desk.commit_here(entries);
+        drop(desk);
+        self.shared.note_sync(begun);
+        if durable.is_none() || room != Room::Ready {
+            // The thread has to find out what is wrong, or to make room.
+            self.shared.change(|_| {});
+        }
+        durable
     }
 
     /// Lets the journal remove segments whose records all lie below `below`, after what is queued is
@@ -157,100 +206,116 @@ impl Drop for JournalThread {
     }
 }
 
-/// What runs in the thread.
-struct Worker<D: Disk, F> {
-    journal: Journal<D>,
-    notify: F,
-    shared: Arc<Shared>,
+/// The journal, for whoever works with it at the moment.
+struct Desk<D: Disk> {
+    /// None: the thread has ended.
+    journal: Option<Journal<D>>,
     /// Records that are taken from the queue and not yet in the journal.
     held: VecDeque<Entry>,
+}
+
+/// A [`Desk`], whatever its disk.
+trait CommitHere {
+    /// One group commit; up to where all is durable if that went well, and whether there is room for the next.
+    fn commit_here(&mut self, entries: &mut Vec<Entry>) -> (Option<Mark>, Room);
+}
+
+impl<D: Disk> CommitHere for Desk<D> {
+    fn commit_here(&mut self, entries: &mut Vec<Entry>) -> (Option<Mark>, Room) {
+        let ready = self.held.is_empty();
+        let Some(journal) = self.journal.as_mut().filter(|_| ready) else {
+            return (None, Room::Full);
+        };
+        let appended = |entry: &&Entry| journal.append(entry).is_ok();
+        let taken = entries.iter().take_while(appended).count();
+        entries.drain(..taken);
+        // After a failure every call fails alike, that of the thread as well: it tells why.
+        let durable = entries.is_empty().then(|| journal.sync().ok()).flatten();
+        (durable, journal.room())
+    }
+}
+
+/// What runs in the thread.
+struct Worker<D: Disk, F> {
+    desk: Arc<Mutex<Desk<D>>>,
+    notify: F,
+    shared: Arc<Shared>,
     /// What was told of the room last.
     room: bool,
 }
 
+/// What there is to do.
+struct Order {
+    entries: Vec<Entry>,
+    reclaim: Option<Mark>,
+    stopping: bool,
+}
+
 impl<D: Disk, F: FnMut(Event)> Worker<D, F> {
     fn run(mut self) -> Result<Mark, JournalError> {
+        let desk = Arc::clone(&self.desk);
+        let desk = || desk.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let (reclaim, stopping) = self.take();
-            let done = match self.turn(reclaim) {
-                Ok(()) if stopping => Some(self.finish()),
-                Ok(()) => None,
-                Err(error) => Some(Err(error)),
+            let (room, held) = desk().outlook();
+            let order = self.shared.take(room, held);
+            let stopping = order.stopping;
+            let mut at_work = desk();
+            let done = match self.turn(&mut at_work, order) {
+                Ok(()) if stopping => at_work.finish(),
+                Ok(()) => continue,
+                Err(error) => Err(error),
             };
-            match done {
-                None => {}
-                Some(result) => {
-                    let Self {
-                        journal,
-                        shared,
-                        mut notify,
-                        ..
-                    } = self;
-                    let closed = result.and_then(|()| journal.close());
-                    return closed.map_err(|error| shared.fail(error, &mut notify));
-                }
-            }
+            let journal = at_work.journal.take().expect("it is taken only here");
+            drop(at_work);
+            let closed = done.and_then(|()| journal.close());
+            return closed.map_err(|error| self.shared.fail(error, &mut self.notify));
         }
-    }
-
-    /// Takes all that is queued; waits if there is nothing to do.
-    fn take(&mut self) -> (Option<Mark>, bool) {
-        let mut queue = self.shared.lock();
-        let room = self.journal.room();
-        if queue.entries.is_empty() && queue.reclaim.is_none() && !queue.stopping {
-            match room {
-                // There is always something to do until the spare segment stands ready.
-                Room::Making => {}
-                Room::Ready if self.held.is_empty() => {
-                    queue.waiting = true;
-                    let asleep = |queue: &mut Queue| queue.waiting;
-                    let woken = self.shared.wake.wait_while(queue, asleep);
-                    queue = woken.unwrap_or_else(PoisonError::into_inner);
-                }
-                Room::Ready | Room::Full => {
-                    queue.waiting = true;
-                    let asleep = |queue: &mut Queue| queue.waiting;
-                    let woken = self.shared.wake.wait_timeout_while(queue, RETRY, asleep);
-                    queue = woken.unwrap_or_else(PoisonError::into_inner).0;
-                    queue.waiting = false;
-                }
-            }
-        }
-        self.held.extend(queue.entries.drain(..));
-        (queue.reclaim.take(), queue.stopping)
     }
 
     /// One group commit, and then a step towards the spare segment if there is time or if it is urgent.
-    fn turn(&mut self, reclaim: Option<Mark>) -> Result<(), JournalError> {
+    fn turn(&mut self, desk: &mut Desk<D>, order: Order) -> Result<(), JournalError> {
+        let Desk { journal, held } = desk;
+        let journal = journal.as_mut().expect("it is there until the end");
+        held.extend(order.entries);
         let mut bytes = 0;
-        while let Some(entry) = self.held.front() {
-            match self.journal.append(entry) {
+        while let Some(entry) = held.front() {
+            match journal.append(entry) {
                 Ok(()) => bytes += entry.bytes(),
                 Err(JournalError::NoRoom { .. }) => break,
                 Err(error) => return Err(error),
             }
-            self.held.pop_front();
+            held.pop_front();
         }
         let idle = bytes == 0;
-        if self.journal.is_dirty() {
-            let durable = self.journal.sync()?;
+        if journal.is_dirty() {
+            let begun = Instant::now();
+            let durable = journal.sync()?;
+            self.shared.note_sync(begun);
             self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
             (self.notify)(Event::Durable(durable));
         }
-        if let Some(below) = reclaim {
-            self.journal.reclaim(below)?;
+        if let Some(below) = order.reclaim {
+            journal.reclaim(below)?;
         }
-        match self.journal.room() {
-            Room::Making if idle || self.journal.is_late() => drop(self.journal.make_room()?),
-            Room::Full => drop(self.journal.make_room()?),
+        match journal.room() {
+            Room::Making if idle || journal.is_late() => drop(journal.make_room()?),
+            Room::Full => drop(journal.make_room()?),
             Room::Making | Room::Ready => {}
         }
-        let room = self.journal.room() != Room::Full;
+        let room = journal.room() != Room::Full;
         if room != self.room {
             self.room = room;
             (self.notify)(Event::Room(room));
         }
         Ok(())
+    }
+}
+
+impl<D: Disk> Desk<D> {
+    /// Whether there is room, and whether records wait for it.
+    fn outlook(&self) -> (Room, bool) {
+        let room = self.journal.as_ref().map_or(Room::Full, Journal::room);
+        (room, !self.held.is_empty())
     }
 
     /// Whether everything that was queued is in the journal.
@@ -265,6 +330,34 @@ impl<D: Disk, F: FnMut(Event)> Worker<D, F> {
 }
 
 impl Shared {
+    /// Takes all that is queued; waits if there is nothing to do.
+    fn take(&self, room: Room, held: bool) -> Order {
+        let mut queue = self.lock();
+        if queue.is_empty() {
+            let asleep = |queue: &mut Queue| queue.waiting;
+            match room {
+                // There is always something to do until the spare segment stands ready.
+                Room::Making => {}
+                Room::Ready if !held => {
+                    queue.waiting = true;
+                    let woken = self.wake.wait_while(queue, asleep);
+                    queue = woken.unwrap_or_else(PoisonError::into_inner);
+                }
+                Room::Ready | Room::Full => {
+                    queue.waiting = true;
+                    let woken = self.wake.wait_timeout_while(queue, RETRY, asleep);
+                    queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+                    queue.waiting = false;
+                }
+            }
+        }
+        Order {
+            entries: std::mem::take(&mut queue.entries),
+            reclaim: queue.reclaim.take(),
+            stopping: queue.stopping,
+        }
+    }
+
     /// Ends the service: nothing is taken any more, and the failure is told once.
     fn fail(&self, error: JournalError, notify: &mut impl FnMut(Event)) -> JournalError {
         let mut queue = self.lock();

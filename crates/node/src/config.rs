@@ -64,6 +64,10 @@ pub struct Pace {
     /// Bytes on their way to the disk above which no further entries and requests are taken, those of other
     /// members included.
     pub journal_bytes_max: u64,
+    /// Small writes are synced by the task of the replica itself, which wakes nobody, as long as the journal's thread has
+    /// nothing to do and the last sync took no longer than this: a disk that becomes slow holds the task up once, for that
+    /// one sync. Zero: always by the journal's thread.
+    pub sync_here_max: Duration,
     /// How long a stopping member waits for the requests it has taken, and then again for its links to drain.
     pub stop_grace: Duration,
     /// How long to wait after a snapshot that could not be written before the next one is tried.
@@ -75,6 +79,7 @@ impl Default for Pace {
         Self {
             apply_bytes_per_turn: 512 << 10,
             journal_bytes_max: 64 << 20,
+            sync_here_max: Duration::from_millis(1),
             stop_grace: Duration::from_secs(1),
             snapshot_retry: Duration::from_secs(5),
         }

@@ -98,12 +98,11 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         self.tick_if_due(clock);
         self.replica.flush(clock, &mut self.scratch.effects);
         self.perform(clock);
-        self.settle_without_journal(clock);
+        self.settle_at_once(clock);
         let budget = self.limits.pace.apply_bytes_per_turn;
         let more = self.replica.apply(budget, &mut self.scratch.effects);
         self.perform(clock);
-        self.moment.busy =
-            more || self.settle_without_journal(clock) || !self.scratch.effects.is_empty();
+        self.moment.busy = more || self.settle_at_once(clock) || !self.scratch.effects.is_empty();
         self.publish();
         self.stop_if_done(clock)
     }
@@ -115,8 +114,9 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         match durable.take() {
             Ok(None) => Ok(()),
             Ok(Some(upto)) => {
-                self.outlets.ledger.on_durable(upto);
-                self.step(clock, Event::Durable { upto });
+                if self.outlets.ledger.on_durable(upto) {
+                    self.step(clock, Event::Durable { upto });
+                }
                 Ok(())
             }
             // From here on no mark means anything: nothing is acknowledged any more.
@@ -310,8 +310,9 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         self.outlets.members.follow(clock.now);
     }
 
-    /// Without a journal, what was written is durable at once. True: something was.
-    fn settle_without_journal(&mut self, clock: Clock) -> bool {
+    /// Without a journal, what was written is durable at once; so is what this task has synced by itself. True: something
+    /// was.
+    fn settle_at_once(&mut self, clock: Clock) -> bool {
         let Some(upto) = self.outlets.ledger.durable_at_once() else {
             return false;
         };

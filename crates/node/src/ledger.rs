@@ -1,5 +1,7 @@
 //! The core's account of what it has given to the journal and what of it is durable.
 
+use std::time::Duration;
+
 use quorate_core::{Encoded, Mark};
 use quorate_journal::{Durability, Entry};
 
@@ -7,15 +9,30 @@ use crate::error::Stopped;
 use crate::status::JournalStatus;
 use crate::writer::Writer;
 
+/// What is little enough to be written by the core itself: mostly the time of the sync, not of the write.
+const SMALL_BYTES: u64 = 64 << 10;
+
 /// Gathers the writes of one turn, hands them over at once, and knows how much is under way.
 pub(crate) struct Ledger {
     /// None with [`Durability::Memory`]: then what is written counts as durable at once.
     writer: Option<Writer>,
     durability: Durability,
     gathered: Vec<Entry>,
-    bytes_max: u64,
+    gathered_bytes: u64,
+    limits: Limits,
     written: Mark,
     durable: Mark,
+    /// Up to where all is durable that was written here, if the replica has not been told.
+    news: Option<Mark>,
+}
+
+/// How much is written, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes under way above which no more is to be taken.
+    pub(crate) bytes_max: u64,
+    /// The longest last sync after which the core syncs by itself.
+    pub(crate) sync_here_max: Duration,
 }
 
 impl Ledger {
@@ -23,15 +40,17 @@ impl Ledger {
         writer: Option<Writer>,
         durability: Durability,
         durable: Mark,
-        bytes_max: u64,
+        limits: Limits,
     ) -> Self {
         Self {
             writer,
             durability,
             gathered: Vec::new(),
-            bytes_max,
+            gathered_bytes: 0,
+            limits,
             written: durable,
             durable,
+            news: None,
         }
     }
 
@@ -40,7 +59,9 @@ impl Ledger {
         self.written = mark;
         if self.writer.is_some() {
             let Encoded { head, bodies } = encode();
-            self.gathered.push(Entry { mark, head, bodies });
+            let entry = Entry { mark, head, bodies };
+            self.gathered_bytes += entry.bytes();
+            self.gathered.push(entry);
         }
     }
 
@@ -51,6 +72,28 @@ impl Ledger {
         {
             writer.append(self.gathered.drain(..));
         }
+        self.gathered_bytes = 0;
+    }
+
+    /// Whether what was gathered is so little that the core might write it by itself.
+    pub(crate) fn is_small(&self) -> bool {
+        self.gathered_bytes <= SMALL_BYTES && !self.limits.sync_here_max.is_zero()
+    }
+
+    /// Writes what was gathered here and now, if the journal's thread has nothing to do and the disk is quick; else gives
+    /// it to that thread.
+    pub(crate) fn commit_here(&mut self) {
+        let Some(writer) = self.writer.as_ref().filter(|_| !self.gathered.is_empty()) else {
+            return;
+        };
+        let patience = self.limits.sync_here_max;
+        match writer.commit_here(&mut self.gathered, patience) {
+            Some(mark) => {
+                (self.durable, self.news) = (mark, Some(mark));
+                self.gathered_bytes = 0;
+            }
+            None => self.hand_over(),
+        }
     }
 
     pub(crate) fn reclaim(&mut self, below: Mark) {
@@ -60,22 +103,26 @@ impl Ledger {
         }
     }
 
-    /// All up to here is durable.
-    pub(crate) fn on_durable(&mut self, upto: Mark) {
-        self.durable = upto;
+    /// The journal's thread says that all up to here is durable. False: that is known, for more was written here since.
+    pub(crate) fn on_durable(&mut self, upto: Mark) -> bool {
+        let news = upto > self.durable;
+        self.durable = self.durable.max(upto);
+        news
     }
 
-    /// Without a journal: what was written since the last call, which counts as durable.
+    /// What has become durable in the core itself since the last call: what was written here; without a journal, all that
+    /// was written.
     pub(crate) fn durable_at_once(&mut self) -> Option<Mark> {
-        let news = self.writer.is_none() && self.written > self.durable;
-        news.then(|| self.durable = self.written)?;
-        Some(self.written)
+        if self.writer.is_none() && self.written > self.durable {
+            (self.durable, self.news) = (self.written, Some(self.written));
+        }
+        self.news.take()
     }
 
     /// Whether so much is under way that no more is to be taken. What changes that is a rise of the watermark, which
     /// wakes the core.
     pub(crate) fn is_behind(&self) -> bool {
-        self.bytes_under_way() > self.bytes_max
+        self.bytes_under_way() > self.limits.bytes_max
     }
 
     fn bytes_under_way(&self) -> u64 {

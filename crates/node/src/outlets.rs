@@ -192,12 +192,18 @@ impl<S: StateMachine> Outlets<S> {
         self.frames.push((to, Frame::of(lane, encode(parcel))));
     }
 
-    /// Lets the turn's writes and frames go. The writes first: the disk is slower than the network, and a frame may
-    /// leave before what it carries is durable here (law 2).
+    /// Lets the turn's writes and frames go. The writes first, if another thread sees to them: the disk is slower than the
+    /// network. The frames first, if this one does: a frame may leave before what it carries is durable here (law 2).
     pub(crate) fn send_off(&mut self) {
-        self.ledger.hand_over();
+        let small = self.ledger.is_small();
+        if !small {
+            self.ledger.hand_over();
+        }
         for (to, frame) in self.frames.drain(..) {
             self.lost.parcels += u64::from(self.transport.send(to, frame).is_err());
+        }
+        if small {
+            self.ledger.commit_here();
         }
     }
 

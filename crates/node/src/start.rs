@@ -20,7 +20,7 @@ use crate::door::{Hall, door};
 use crate::error::{StartError, Stopped};
 use crate::gate::{CloseOnDrop, Gate};
 use crate::inputs::{Durable, Inputs, Notice, StopSignal};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::members::Members;
 use crate::node::{Handle, Node, Refusal};
 use crate::orders::Orders;
@@ -274,8 +274,11 @@ where
 }
 
 fn ledger(writer: Option<Writer>, durable: Mark, config: &NodeConfig) -> Ledger {
-    let bytes_max = config.pace.journal_bytes_max;
-    Ledger::new(writer, config.journal.durability, durable, bytes_max)
+    let limits = ledger::Limits {
+        bytes_max: config.pace.journal_bytes_max,
+        sync_here_max: config.pace.sync_here_max,
+    };
+    Ledger::new(writer, config.journal.durability, durable, limits)
 }
 
 fn limits(config: &NodeConfig) -> Limits {

@@ -1,6 +1,7 @@
 //! The journal's thread, as the core knows it.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use quorate_core::{Event, Mark};
 use quorate_handoff::{BatchSender, Observer, Publisher, watermark};
@@ -41,6 +42,11 @@ impl Writer {
     /// Queues records. If the journal has failed they are lost, and the watermark has told so.
     pub(crate) fn append(&self, entries: impl IntoIterator<Item = Entry>) {
         let _ = self.thread.append(entries);
+    }
+
+    /// Makes records durable here and now, if that is quick; see [`JournalThread::commit_here`].
+    pub(crate) fn commit_here(&self, entries: &mut Vec<Entry>, patience: Duration) -> Option<Mark> {
+        self.thread.commit_here(entries, patience)
     }
 
     pub(crate) fn reclaim(&self, below: Mark) {
