@@ -306,7 +306,7 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         // What such an event brought about comes with the next call.
         std::mem::swap(&mut self.scratch.effects, &mut effects);
         self.scratch.effects.append(&mut effects);
-        self.outlets.send_off();
+        self.outlets.send_off(self.replica.open().0);
         self.outlets.members.follow(clock.now);
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Ledger {
     durability: Durability,
     gathered: Vec<Entry>,
     gathered_bytes: u64,
+    gathered_commands: u64,
+    crowd: Crowd,
     limits: Limits,
     written: Mark,
     durable: Mark,
@@ -47,6 +49,8 @@ impl Ledger {
             durability,
             gathered: Vec::new(),
             gathered_bytes: 0,
+            gathered_commands: 0,
+            crowd: Crowd(0),
             limits,
             written: durable,
             durable,
@@ -54,13 +58,14 @@ impl Ledger {
         }
     }
 
-    /// Takes a write; it leaves with the next [`Self::hand_over`].
-    pub(crate) fn write(&mut self, mark: Mark, encode: impl FnOnce() -> Encoded) {
+    /// Takes a write of so many commands; it leaves with the next [`Self::hand_over`].
+    pub(crate) fn write(&mut self, mark: Mark, commands: u64, encode: impl FnOnce() -> Encoded) {
         self.written = mark;
         if self.writer.is_some() {
             let Encoded { head, bodies } = encode();
             let entry = Entry { mark, head, bodies };
             self.gathered_bytes += entry.bytes();
+            self.gathered_commands += commands;
             self.gathered.push(entry);
         }
     }
@@ -72,12 +77,18 @@ impl Ledger {
         {
             writer.append(self.gathered.drain(..));
         }
-        self.gathered_bytes = 0;
+        (self.gathered_bytes, self.gathered_commands) = (0, 0);
     }
 
-    /// Whether what was gathered is so little that the core might write it by itself.
-    pub(crate) fn is_small(&self) -> bool {
-        self.gathered_bytes <= SMALL_BYTES && !self.limits.sync_here_max.is_zero()
+    /// Whether so little is under way, with `open` commands of clients here, that the core might write by itself. Where
+    /// there are more, others wait for the core meanwhile, and what they want is better written together.
+    pub(crate) fn is_small(&mut self, open: usize) -> bool {
+        if !self.gathered.is_empty() {
+            self.crowd.note(self.gathered_commands.max(open as u64));
+        }
+        !self.limits.sync_here_max.is_zero()
+            && self.gathered_bytes <= SMALL_BYTES
+            && self.crowd.is_small()
     }
 
     /// Writes what was gathered here and now, if the journal's thread has nothing to do and the disk is quick; else gives
@@ -90,7 +101,7 @@ impl Ledger {
         match writer.commit_here(&mut self.gathered, patience) {
             Some(mark) => {
                 (self.durable, self.news) = (mark, Some(mark));
-                self.gathered_bytes = 0;
+                (self.gathered_bytes, self.gathered_commands) = (0, 0);
             }
             None => self.hand_over(),
         }
@@ -152,5 +163,42 @@ impl Ledger {
             bytes_under_way: self.bytes_under_way(),
             has_room,
         }
+    }
+}
+
+/// The most commands at once of late. It fades from write to write: a member that follows gets what many clients want in
+/// small portions, too.
+#[derive(Debug)]
+struct Crowd(u64);
+
+impl Crowd {
+    /// At so many commands at once it is even who syncs; at more, the journal's thread wins (`docs/performance.md`).
+    const SMALL: u64 = 8;
+
+    /// There was a write of so many.
+    fn note(&mut self, commands: u64) {
+        self.0 = commands.max(self.0 * 7 / 8);
+    }
+
+    const fn is_small(&self) -> bool {
+        self.0 <= Self::SMALL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_is_remembered_for_some_writes_and_then_forgotten() {
+        let mut crowd = Crowd(0);
+        crowd.note(Crowd::SMALL);
+        assert!(crowd.is_small());
+        crowd.note(64);
+        let after = (0..).take_while(|_| {
+            crowd.note(1);
+            !crowd.is_small()
+        });
+        assert!((5..50).contains(&after.count()));
     }
 }

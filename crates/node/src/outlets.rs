@@ -1,8 +1,8 @@
 //! Where effects go: the journal, the links, the snapshots, the clients. Nothing here waits.
 
 use quorate_core::{
-    Effect, Event, Incarnation, Life, Message, NodeId, Parcel, Replica, ReplicatedLog, Report,
-    StateMachine, encode,
+    Carry, Effect, Event, Incarnation, Life, Message, NodeId, Parcel, Replica, ReplicatedLog,
+    Report, StateMachine, encode,
 };
 use quorate_transport::{Frame, Lane, Transport};
 
@@ -67,7 +67,11 @@ impl<S: StateMachine> Outlets<S> {
         replica: &Replica<L, S>,
     ) -> Option<Event<L::Message>> {
         match effect {
-            Effect::Persist { mark, record } => self.ledger.write(mark, || encode(&record)),
+            Effect::Persist { mark, record } => {
+                let mut commands = 0;
+                record.batches(&mut |batch| commands += batch.len());
+                self.ledger.write(mark, commands, || encode(&record));
+            }
             Effect::Send { to, parcel } => self.gather(to, &parcel),
             Effect::Reclaim { below } => self.ledger.reclaim(below),
             Effect::Link(event) => {
@@ -194,8 +198,10 @@ impl<S: StateMachine> Outlets<S> {
 
     /// Lets the turn's writes and frames go. The writes first, if another thread sees to them: the disk is slower than the
     /// network. The frames first, if this one does: a frame may leave before what it carries is durable here (law 2).
-    pub(crate) fn send_off(&mut self) {
-        let small = self.ledger.is_small();
+    ///
+    /// `open`: so many commands of clients here wait for an answer.
+    pub(crate) fn send_off(&mut self, open: usize) {
+        let small = self.ledger.is_small(open);
         if !small {
             self.ledger.hand_over();
         }
