@@ -47,6 +47,8 @@ pub struct SnapshotStore<D: Disk> {
 #[derive(Default)]
 struct Index {
     kept: Vec<Kept>,
+    /// What stays beside.
+    held: Vec<SnapshotMeta>,
     temps: u64,
 }
 
@@ -141,6 +143,11 @@ impl<D: Disk> SnapshotStore<D> {
         self.lock().kept.iter().map(|kept| kept.meta).collect()
     }
 
+    /// From now on these stay, too, however old they are: others are fetching them.
+    pub fn hold(&self, held: Vec<SnapshotMeta>) {
+        self.lock().held = held;
+    }
+
     /// Begins a snapshot of the state at `position`.
     ///
     /// # Errors
@@ -202,7 +209,12 @@ impl<D: Disk> SnapshotStore<D> {
         index
             .kept
             .sort_by_key(|kept| std::cmp::Reverse(kept.meta.position));
-        index.kept.truncate(KEPT);
+        let Index { kept, held, .. } = &mut *index;
+        let mut rank = 0;
+        kept.retain(|kept| {
+            rank += 1;
+            rank <= KEPT || held.contains(&kept.meta)
+        });
         let names = self.disk.list().unwrap_or_default();
         for name in names.iter().filter(|name| is_snapshot(name)) {
             if index.kept.iter().any(|kept| kept.name == *name) {

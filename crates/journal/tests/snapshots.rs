@@ -107,6 +107,27 @@ fn an_older_snapshot_and_one_that_is_gone_are_told() {
     );
 }
 
+#[test]
+fn what_others_fetch_stays_beside_the_newest_two_until_it_is_let_go() {
+    let disk = MemDisk::new();
+    let (kept, _) = open(&disk).unwrap();
+    let first = store(&kept, 1, 100).unwrap();
+    kept.hold(vec![first]);
+    for position in [5, 6, 7] {
+        store(&kept, position, 100).unwrap();
+    }
+    let positions = |kept: &SnapshotStore<MemDisk>| -> Vec<_> {
+        let kept = kept.list();
+        kept.iter().map(|meta| meta.position.get()).collect()
+    };
+    assert_eq!(positions(&kept), [7, 6, 1]);
+    assert_eq!(read(&kept, &first).unwrap(), stream(1, 100));
+    kept.hold(Vec::new());
+    store(&kept, 8, 100).unwrap();
+    assert_eq!(positions(&kept), [8, 7]);
+    assert_eq!(snapshots(&disk).len(), 2);
+}
+
 /// Writes snapshots until something fails; gives the last that was finished.
 fn run(disk: &MemDisk) -> (Option<SnapshotMeta>, Result<(), SnapshotError>) {
     let mut last = None;

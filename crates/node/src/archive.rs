@@ -36,6 +36,7 @@ pub(crate) enum Task<P> {
         position: Position,
         epoch: Epoch,
         image: Image<P>,
+        held: Vec<SnapshotMeta>,
     },
     /// Read a piece for another member.
     Read {
@@ -257,7 +258,11 @@ impl<D: Disk, M, S: StateMachine> Keeper<D, M, S> {
                 position,
                 epoch,
                 image,
-            } => self.begin(position, epoch, image),
+                held,
+            } => {
+                self.store.hold(held);
+                self.begin(position, epoch, image)
+            }
             Task::Read {
                 to,
                 snapshot,

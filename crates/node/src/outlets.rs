@@ -137,11 +137,13 @@ impl<S: StateMachine> Outlets<S> {
                 position,
                 epoch,
                 image,
+                held,
             } => {
                 let task = Task::Take {
                     position,
                     epoch,
                     image,
+                    held,
                 };
                 (task, Some(Event::SnapshotFailed))
             }

@@ -28,6 +28,7 @@ pub(crate) struct Load {
 /// What all clients of a load share.
 struct Shared {
     addresses: Arc<Addresses>,
+    pace: Duration,
     recorder: Recorder,
     board: Board,
     stop: AtomicBool,
@@ -44,16 +45,28 @@ pub(crate) struct Findings {
 }
 
 impl Load {
-    /// Starts `clients` clients, spread over the members at `addresses`.
+    /// Starts `clients` clients, spread over the members at `addresses`, as fast as they can.
     pub(crate) fn start(
         addresses: Vec<String>,
         clients: usize,
         seed: u64,
         expected: Duration,
     ) -> Self {
+        Self::paced(addresses, clients, seed, expected, Duration::ZERO)
+    }
+
+    /// The same, each with a pause of `pace` behind each command.
+    pub(crate) fn paced(
+        addresses: Vec<String>,
+        clients: usize,
+        seed: u64,
+        expected: Duration,
+        pace: Duration,
+    ) -> Self {
         let ledgers: Vec<_> = (0..clients).map(Ledger::new).collect();
         let shared = Arc::new(Shared {
             addresses: Addresses::new(addresses),
+            pace,
             recorder: Recorder::new(expected),
             board: Board::new(ledgers.iter().map(|ledger| ledger.public_key().to_owned())),
             stop: AtomicBool::new(false),
@@ -122,6 +135,9 @@ impl Client {
 
     async fn run(mut self) -> Ledger {
         while !self.shared.stop.load(Ordering::Relaxed) {
+            if !self.shared.pace.is_zero() {
+                sleep(self.shared.pace).await;
+            }
             let Some(connection) = self.route.connection().await else {
                 continue;
             };

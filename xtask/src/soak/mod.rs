@@ -49,6 +49,8 @@ const ELECTION: Duration = Duration::from_millis(600);
 /// The size of a value of the state that is there from the beginning, and how many are sent at once.
 const VALUE: usize = 1024;
 const AT_ONCE: usize = 256;
+/// A client waits so long between two commands: what is to stay level must not follow how busy the machine is otherwise.
+const PACE: Duration = Duration::from_millis(10);
 const TICK: Duration = Duration::from_millis(100);
 
 /// Keeps a cluster of real processes under load while members are wiped, added, removed and made leaders.
@@ -159,11 +161,12 @@ impl<'a> Soak<'a> {
         let mut members = Members::new(layout).with_flags(FLAGS);
         members.start_all().await?;
         fill(&members, args.state_mib).await?;
-        let load = Load::start(
+        let load = Load::paced(
             members.addresses(),
             args.clients.into(),
             args.seed,
             args.length(),
+            PACE,
         );
         let churn = Churn::new(members);
         Ok(Self {

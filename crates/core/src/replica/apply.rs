@@ -51,6 +51,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 position: self.state.applied,
                 epoch: self.state.epoch,
                 image: Image::new(&self.state.bookkeeping, self.state.machine.snapshot()),
+                held: self.serving.held(),
             });
         }
         self.state.loading.is_none() && !self.backlog.runs.is_empty()
@@ -197,7 +198,16 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         snapshot: SnapshotMeta,
         out: &mut Effects<L, S>,
     ) {
+        let peers = self.log.peers();
+        self.serving.settle(now, |id, position| {
+            let mut peers = peers.iter();
+            peers.any(|peer| peer.id == id && peer.matched >= position)
+        });
         if let Some(upto) = self.snapshots.on_stored(snapshot) {
+            // Who fetches an older one needs the log behind that.
+            let held = self.serving.held();
+            let held = held.iter().map(|snapshot| snapshot.position).min();
+            let upto = held.map_or(upto, |held| held.min(upto));
             self.step_log(now, Input::Compact { upto, snapshot }, out);
         }
     }

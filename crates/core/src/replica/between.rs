@@ -48,9 +48,10 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 snapshot,
                 offset,
                 data,
-            } => {
-                self.on_chunk(now, snapshot, offset, data, out);
-            }
+            } => match data {
+                Some(data) => self.on_chunk(now, snapshot, offset, &data, out),
+                None => self.on_lack(from, snapshot),
+            },
         }
     }
 
@@ -241,7 +242,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             return;
         }
         if let Some(fetch) = self.fetch_of(snapshot) {
-            fetch.turn_to(from);
+            fetch.on_offer(from);
             return;
         }
         self.snapshots.fetch = Some(Fetch::new(snapshot, from));
@@ -253,15 +254,11 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         now: Instant,
         snapshot: SnapshotMeta,
         offset: u64,
-        data: Option<Batch>,
+        data: &Batch,
         out: &mut Effects<L, S>,
     ) {
         let patience = self.config.retry_interval;
         let Some(fetch) = self.fetch_of(snapshot) else {
-            return;
-        };
-        let Some(data) = data else {
-            self.snapshots.fetch = None;
             return;
         };
         if let Some(data) = fetch.on_piece(now, offset, data.body(), patience) {
@@ -271,6 +268,26 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 data,
             });
         }
+    }
+
+    /// `from` does not have the snapshot that it was asked for. Another may: who has fetched it as well.
+    fn on_lack(&mut self, from: NodeId, snapshot: SnapshotMeta) {
+        if self
+            .fetch_of(snapshot)
+            .is_some_and(|fetch| fetch.on_lack(from))
+            && !self.turn_fetch()
+        {
+            self.snapshots.fetch = None;
+        }
+    }
+
+    /// Lets the fetch under way ask another member. False: there is none that it may ask.
+    fn turn_fetch(&mut self) -> bool {
+        let own = self.config.id;
+        let members = self.log.configuration().members().iter();
+        let members = members.map(|member| member.id).filter(|id| *id != own);
+        let fetch = self.snapshots.fetch.as_mut();
+        fetch.is_some_and(|fetch| fetch.turn(&members))
     }
 
     /// Asks for what the fetch under way needs next.
@@ -292,6 +309,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                     };
                     out.push(Effect::Send { to: from, parcel });
                 }
+                // If there is no other, the same is asked again.
+                Question::Turn => _ = self.turn_fetch(),
                 Question::Later => return,
                 Question::GiveUp => self.snapshots.fetch = None,
             }

@@ -154,6 +154,8 @@ pub enum Effect<L: ReplicatedLog, S: StateMachine> {
         epoch: Epoch,
         /// The stream.
         image: Image<S::Snapshot>,
+        /// Older snapshots that other members fetch: they stay beside this one and the one before it.
+        held: Vec<SnapshotMeta>,
     },
     /// Read this piece of a stored snapshot, then say [`Event::ChunkRead`].
     ReadChunk {

@@ -1,13 +1,17 @@
 //! Pieces of snapshots for other members: to how many at once, and how fast.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ReplicaConfig;
-use crate::{Instant, NodeId, SnapshotMeta};
+use crate::{Instant, NodeId, Position, SnapshotMeta};
 
 /// A member that has not asked for so long is not being served any more.
 const IDLE: Duration = Duration::from_secs(5);
+/// What a member has asked for stays for so long after its last question, unless it has arrived before: it may come back and
+/// go on, and after the last piece it reads the state back before it asks for the log behind.
+const HELD: Duration = Duration::from_mins(1);
 /// Pieces that wait for their turn; what goes beyond is asked for again.
 const WAITING_MAX: usize = 256;
 
@@ -21,9 +25,16 @@ pub(super) struct Serving {
     purse: i64,
     /// When the purse was filled last.
     filled: Instant,
-    /// Who is being served, and when each of them asked last.
-    receivers: BTreeMap<NodeId, Instant>,
+    /// Who is being served, or was a short while ago.
+    receivers: BTreeMap<NodeId, Receiver>,
     waiting: VecDeque<Asked>,
+}
+
+/// A member that fetches a snapshot.
+#[derive(Clone, Copy, Debug)]
+struct Receiver {
+    asked: Instant,
+    snapshot: SnapshotMeta,
 }
 
 /// A piece that a member has asked for.
@@ -49,16 +60,38 @@ impl Serving {
 
     /// Takes note of a question. One too many is passed over: whoever asked turns to another member, or asks again.
     pub(super) fn ask(&mut self, now: Instant, asked: Asked) {
-        self.receivers.retain(|_, last| *last + IDLE > now);
-        let known = self.receivers.contains_key(&asked.to);
-        let crowded = !known && self.receivers.len() >= self.receivers_max;
+        self.receivers.retain(|_, to| to.asked + HELD > now);
+        let receivers = self.receivers.iter();
+        let others = receivers.filter(|(id, to)| **id != asked.to && to.asked + IDLE > now);
+        let crowded = others.count() >= self.receivers_max;
         if crowded || self.waiting.len() >= WAITING_MAX {
             return;
         }
-        self.receivers.insert(asked.to, now);
+        let receiver = Receiver {
+            asked: now,
+            snapshot: asked.snapshot,
+        };
+        self.receivers.insert(asked.to, receiver);
         if !self.waiting.contains(&asked) {
             self.waiting.push_back(asked);
         }
+    }
+
+    /// Takes note of who is as far as the snapshot that it fetched.
+    pub(super) fn settle(&mut self, now: Instant, is_at: impl Fn(NodeId, Position) -> bool) {
+        self.receivers
+            .retain(|id, to| to.asked + HELD > now && !is_at(*id, to.snapshot.position));
+    }
+
+    /// What is being fetched: neither it nor the log behind it may go, or the fetch would be in vain.
+    pub(super) fn held(&self) -> Vec<SnapshotMeta> {
+        let mut held: Vec<SnapshotMeta> = Vec::new();
+        for receiver in self.receivers.values() {
+            if !held.contains(&receiver.snapshot) {
+                held.push(receiver.snapshot);
+            }
+        }
+        held
     }
 
     /// The next piece that may leave now.
@@ -95,7 +128,7 @@ impl Serving {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Epoch, Life, Position};
+    use crate::{Epoch, Life};
 
     fn serving(receivers: usize, rate: u64) -> Serving {
         Serving::new(&ReplicaConfig {
@@ -129,12 +162,26 @@ mod tests {
         for to in [2, 3, 4] {
             serving.ask(at(0), piece(to, 0));
         }
-        let served: alloc::vec::Vec<_> = core::iter::from_fn(|| serving.next(at(0))).collect();
+        let served: Vec<_> = core::iter::from_fn(|| serving.next(at(0))).collect();
         assert_eq!(served, [piece(2, 0), piece(3, 0)]);
         serving.ask(at(4000), piece(2, 1000));
         serving.ask(at(6000), piece(4, 0));
         assert_eq!(serving.next(at(6000)), Some(piece(2, 1000)));
         assert_eq!(serving.next(at(6000)), Some(piece(4, 0)), "3 has gone");
+    }
+
+    #[test]
+    fn what_is_being_fetched_is_held_until_it_has_arrived_or_nobody_has_asked_for_long() {
+        let mut serving = serving(4, 0);
+        let snapshot = piece(2, 0).snapshot;
+        serving.ask(at(0), piece(2, 0));
+        serving.ask(at(0), piece(3, 0));
+        serving.settle(at(50_000), |_, _| false);
+        assert_eq!(serving.held(), [snapshot]);
+        serving.settle(at(50_000), |id, _| id == NodeId(2));
+        assert_eq!(serving.held(), [snapshot], "3 is not there yet");
+        serving.settle(at(60_000), |_, _| false);
+        assert_eq!(serving.held(), [], "3 has not asked for a minute");
     }
 
     #[test]

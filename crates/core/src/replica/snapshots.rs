@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use alloc::vec::Vec;
+
 use bytes::Bytes;
 
 use super::ReplicaConfig;
@@ -100,7 +102,7 @@ impl Snapshots {
     }
 
     /// The state was replaced by this one.
-    pub(super) const fn on_installed(&mut self, snapshot: SnapshotMeta) {
+    pub(super) fn on_installed(&mut self, snapshot: SnapshotMeta) {
         (self.newest, self.since, self.fetch) = (Some(snapshot), 0, None);
         self.wanted = None;
     }
@@ -126,7 +128,10 @@ pub(super) struct Fetch {
     /// Asked for.
     asked: u64,
     again: Option<Instant>,
+    /// Questions without an answer since the last piece.
     silent: u32,
+    /// Who has said that it does not have this snapshot.
+    lacking: Vec<NodeId>,
 }
 
 /// What a fetch wants next.
@@ -136,7 +141,9 @@ pub(super) enum Question {
     Ask(Piece),
     /// Nothing until something arrives or time passes.
     Later,
-    /// No more: the sender is silent.
+    /// Another sender, if there may be one: this one is silent.
+    Turn,
+    /// No more: nobody has answered for long.
     GiveUp,
 }
 
@@ -152,8 +159,10 @@ pub(super) struct Piece {
 impl Fetch {
     /// Pieces on their way or on their way to the disk at once.
     const PIECES: u64 = 4;
-    /// Questions in a row without an answer before it is given up; the log will offer one again.
-    const SILENT_MAX: u32 = 10;
+    /// After so many questions in a row without an answer another sender is asked…
+    const SILENT_TURN: u32 = 3;
+    /// …and after so many it is given up; the log will offer one again.
+    const SILENT_MAX: u32 = 12;
 
     pub(super) const fn new(snapshot: SnapshotMeta, from: NodeId) -> Self {
         Self {
@@ -165,14 +174,36 @@ impl Fetch {
             asked: 0,
             again: None,
             silent: 0,
+            lacking: Vec::new(),
         }
     }
 
-    /// Asks `from` on from here on.
-    pub(super) fn turn_to(&mut self, from: NodeId) {
-        if self.from != from {
+    /// `from` offers it: it is asked from here on, unless another sends just now.
+    pub(super) fn on_offer(&mut self, from: NodeId) {
+        self.lacking.retain(|id| *id != from);
+        if self.from != from && (self.silent > 0 || self.arrived == 0) {
             (self.from, self.silent) = (from, 0);
         }
+    }
+
+    /// `from` does not have it. True: it was the one that is asked.
+    pub(super) fn on_lack(&mut self, from: NodeId) -> bool {
+        if !self.lacking.contains(&from) {
+            self.lacking.push(from);
+        }
+        self.from == from
+    }
+
+    /// Asks another of these from here on, from where the gap is: whoever comes next, the first behind the last, and may
+    /// have it. False: there is none.
+    pub(super) fn turn(&mut self, members: &(impl Iterator<Item = NodeId> + Clone)) -> bool {
+        let may = |id: &NodeId| *id != self.from && !self.lacking.contains(id);
+        let mut behind = members.clone().filter(|id| *id > self.from).filter(may);
+        let Some(next) = behind.next().or_else(|| members.clone().find(may)) else {
+            return false;
+        };
+        (self.from, self.again, self.asked) = (next, None, self.arrived);
+        true
     }
 
     /// So much is stored. The first report says where to begin.
@@ -211,9 +242,12 @@ impl Fetch {
             self.silent += 1;
             self.again = None;
             self.asked = self.arrived;
-        }
-        if self.silent > Self::SILENT_MAX {
-            return Question::GiveUp;
+            if self.silent > Self::SILENT_MAX {
+                return Question::GiveUp;
+            }
+            if self.silent.is_multiple_of(Self::SILENT_TURN) {
+                return Question::Turn;
+            }
         }
         let flying = (self.asked - self.stored).div_ceil(u64::from(chunk));
         if !self.ready || self.asked >= self.snapshot.bytes || flying >= Self::PIECES {

@@ -1,6 +1,7 @@
 //! The replica over a log whose every move is scripted: what it promises clients whatever the log does.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod fetching;
 mod sessions;
 mod support;
 mod wishes;

@@ -100,8 +100,10 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 position,
                 epoch,
                 image,
+                held,
             } => {
                 if let Some(process) = &mut self.hosts[host].process {
+                    process.snapshots.hold(held);
                     process.taking = Some(Taking {
                         position,
                         epoch,
