@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 
 use super::churn::Done;
-use super::usage::{level, thirds};
+use super::usage::{Course, courses, level};
 use super::watch::Seen;
 use crate::cluster::layout::Layout;
 use crate::console::Console;
@@ -71,9 +71,16 @@ impl Report {
 
     fn usage(&self) -> Table {
         let mut table = new_table();
-        table.set_header(["at most", "first third, MiB", "last third, MiB"]);
-        for (name, first, last) in thirds(&self.seen.samples) {
-            table.add_row([name.to_owned(), format!("{first:.1}"), format!("{last:.1}")]);
+        table.set_header(["in the middle, MiB", "first third", "last third", "at most"]);
+        for Course {
+            name,
+            first,
+            last,
+            most,
+        } in courses(&self.seen.samples)
+        {
+            let values = [first, last, most].map(|mib| format!("{mib:.1}"));
+            table.add_row([name.to_owned()].into_iter().chain(values));
         }
         table
     }

@@ -198,8 +198,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         snapshot: SnapshotMeta,
         out: &mut Effects<L, S>,
     ) {
-        let peers = self.log.peers();
-        self.serving.settle(now, |id, position| {
+        let (leads, peers) = (self.leads(), self.log.peers());
+        self.serving.settle(now, leads, |id, position| {
             let mut peers = peers.iter();
             peers.any(|peer| peer.id == id && peer.matched >= position)
         });

@@ -77,10 +77,17 @@ impl Serving {
         }
     }
 
-    /// Takes note of who is as far as the snapshot that it fetched.
-    pub(super) fn settle(&mut self, now: Instant, is_at: impl Fn(NodeId, Position) -> bool) {
+    /// Takes note of who is as far as the snapshot that it fetched. Who does not lead cannot know, and has nothing to keep for one
+    /// that does not ask any more: the log behind comes from the leader.
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        leads: bool,
+        is_at: impl Fn(NodeId, Position) -> bool,
+    ) {
+        let kept = if leads { HELD } else { IDLE };
         self.receivers
-            .retain(|id, to| to.asked + HELD > now && !is_at(*id, to.snapshot.position));
+            .retain(|id, to| to.asked + kept > now && !is_at(*id, to.snapshot.position));
     }
 
     /// What is being fetched: neither it nor the log behind it may go, or the fetch would be in vain.
@@ -176,12 +183,17 @@ mod tests {
         let snapshot = piece(2, 0).snapshot;
         serving.ask(at(0), piece(2, 0));
         serving.ask(at(0), piece(3, 0));
-        serving.settle(at(50_000), |_, _| false);
+        serving.settle(at(50_000), true, |_, _| false);
         assert_eq!(serving.held(), [snapshot]);
-        serving.settle(at(50_000), |id, _| id == NodeId(2));
+        serving.settle(at(50_000), true, |id, _| id == NodeId(2));
         assert_eq!(serving.held(), [snapshot], "3 is not there yet");
-        serving.settle(at(60_000), |_, _| false);
+        serving.settle(at(60_000), true, |_, _| false);
         assert_eq!(serving.held(), [], "3 has not asked for a minute");
+        serving.ask(at(60_000), piece(3, 0));
+        serving.settle(at(64_000), false, |_, _| false);
+        assert_eq!(serving.held(), [snapshot]);
+        serving.settle(at(66_000), false, |_, _| false);
+        assert_eq!(serving.held(), [], "another leads");
     }
 
     #[test]
