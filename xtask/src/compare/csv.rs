@@ -208,13 +208,21 @@ fn timeline(results: &Results) -> String {
 }
 
 fn limits(results: &Results) -> String {
-    let mut table = Table::new(&["round", "write_and_fdatasync_us", "loopback_round_trip_us"]);
+    let mut table = Table::new(&[
+        "round",
+        "write_and_fdatasync_quickest_us",
+        "write_and_fdatasync_median_us",
+        "loopback_round_trip_quickest_us",
+        "loopback_round_trip_median_us",
+    ]);
     for (limits, round) in results.limits.iter().zip(0..) {
         let round: u32 = round;
         table.row(vec![
             round.to_string(),
-            format!("{:.1}", limits.sync_us),
-            format!("{:.1}", limits.round_trip_us),
+            format!("{:.1}", limits.sync.quickest_us),
+            format!("{:.1}", limits.sync.median_us),
+            format!("{:.1}", limits.round_trip.quickest_us),
+            format!("{:.1}", limits.round_trip.median_us),
         ]);
     }
     table.text

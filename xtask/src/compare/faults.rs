@@ -1,13 +1,14 @@
 //! Which faults strike in a fault run, and when: drawn from a seed once, the same for every policy.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::demo::members::Members;
+use crate::demo::wiped;
 
 /// What a sync of a slow disk takes longer.
 const SLOW_SYNC_MS: u32 = 50;
@@ -26,6 +27,8 @@ pub(crate) enum Fault {
     SlowDisk,
     /// Every message between members takes 100 ms longer.
     SlowLinks,
+    /// Another member gets SIGKILL and loses its disk; it is refused as itself afterwards, and a new one takes its place.
+    Wipe,
     /// The leader gets SIGSTOP, and SIGCONT afterwards.
     Pause,
     /// Nothing happens.
@@ -34,7 +37,13 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// What strikes unless told otherwise.
-    pub(crate) const USUAL: [Self; 4] = [Self::Kill, Self::OneWay, Self::SlowDisk, Self::SlowLinks];
+    pub(crate) const USUAL: [Self; 5] = [
+        Self::Kill,
+        Self::OneWay,
+        Self::SlowDisk,
+        Self::SlowLinks,
+        Self::Wipe,
+    ];
 
     /// For people.
     pub(crate) fn words(self) -> &'static str {
@@ -43,6 +52,7 @@ impl Fault {
             Self::OneWay => "leader unheard (one way)",
             Self::SlowDisk => "leader's disk +50 ms a sync",
             Self::SlowLinks => "all links +100 ms",
+            Self::Wipe => "a follower wiped and replaced",
             Self::Pause => "leader paused",
             Self::None => "nothing",
         }
@@ -52,8 +62,13 @@ impl Fault {
     pub(crate) fn needs_operator(self) -> bool {
         match self {
             Self::Kill | Self::OneWay | Self::Pause => true,
-            Self::SlowDisk | Self::SlowLinks | Self::None => false,
+            Self::SlowDisk | Self::SlowLinks | Self::Wipe | Self::None => false,
         }
+    }
+
+    /// How many members come that were not there in the beginning.
+    fn newcomers(self) -> u16 {
+        u16::from(self == Self::Wipe)
     }
 
     /// Makes it happen while `leader` leads.
@@ -74,13 +89,19 @@ impl Fault {
                     members.fault(id, &order).await?;
                 }
             }
+            Self::Wipe => {
+                let victim = victim(members, leader)?;
+                members.kill(victim);
+                members.erase(victim)?;
+            }
             Self::Pause => members.signal(leader, Signal::STOP)?,
             Self::None => {}
         }
         Ok(())
     }
 
-    /// Lifts it from the member that led when it struck; how long that took to be ready, if it had to be started.
+    /// Lifts it from the member that led when it struck; how long that took to be ready, if one had to be started: a new
+    /// one is ready when it votes.
     ///
     /// # Errors
     /// If a member does not come back.
@@ -94,11 +115,24 @@ impl Fault {
                     members.fault(id, "* both clear").await?;
                 }
             }
+            Self::Wipe => {
+                let (victim, began) = (victim(members, struck)?, Instant::now());
+                wiped::refuse(members, victim).await?;
+                let new = members.ids().last().map_or(1, |last| last + 1);
+                wiped::replace(members, victim, new).await?;
+                return Ok(Some(began.elapsed()));
+            }
             Self::Pause => members.signal(struck, Signal::CONT)?,
             Self::None => {}
         }
         Ok(None)
     }
+}
+
+/// Who is wiped while `leader` leads, or led when it was done.
+fn victim(members: &Members, leader: u16) -> Result<u16> {
+    let mut others = members.ids().into_iter().filter(|id| *id != leader);
+    others.next().context("the leader has no followers")
 }
 
 /// A fault run.
@@ -126,6 +160,12 @@ pub(crate) struct Strike {
 }
 
 impl Script {
+    /// How many members come that were not there in the beginning.
+    pub(crate) fn newcomers(&self) -> u16 {
+        let strikes = self.strikes.iter();
+        strikes.map(|strike| strike.fault.newcomers()).sum()
+    }
+
     /// The run that `seed` says: where in its share of time each fault strikes is drawn.
     pub(crate) fn draw(faults: &[Fault], rate: u32, seed: u64, quick: bool) -> Self {
         let seconds =

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use quorate_load::raw::{RawFile, RawTcp};
 
-use super::results::Limits;
+use super::results::{Limits, Waited};
 
 /// What measuring both takes.
 pub(crate) const TAKES: Duration = Duration::from_millis(800);
@@ -22,18 +22,15 @@ const BATCH: u64 = 50;
 pub(crate) async fn measure(dir: &Path, payload: usize) -> Result<Limits> {
     let path = dir.join("limit");
     let measuring = tokio::task::spawn_blocking(move || {
-        let sync_us = syncs(&path, payload).context("the disk cannot be measured")?;
-        let round_trip_us = round_trips(payload).context("loopback cannot be measured")?;
+        let sync = syncs(&path, payload).context("the disk cannot be measured")?;
+        let round_trip = round_trips(payload).context("loopback cannot be measured")?;
         std::fs::remove_file(&path).context("a file of the measurement stays behind")?;
-        Ok(Limits {
-            sync_us,
-            round_trip_us,
-        })
+        Ok(Limits { sync, round_trip })
     });
     measuring.await.expect("measuring does not panic")
 }
 
-fn syncs(path: &Path, payload: usize) -> std::io::Result<f64> {
+fn syncs(path: &Path, payload: usize) -> std::io::Result<Waited> {
     let mut file = RawFile::create(path, FILE_BYTES)?;
     let value = vec![7; payload];
     let mut times = Vec::new();
@@ -43,20 +40,40 @@ fn syncs(path: &Path, payload: usize) -> std::io::Result<f64> {
         file.append(&value)?;
         times.push(began.elapsed());
     }
-    Ok(median_us(times))
+    Ok(waited(times))
 }
 
-fn round_trips(payload: usize) -> std::io::Result<f64> {
+fn round_trips(payload: usize) -> std::io::Result<Waited> {
     let mut tcp = RawTcp::ping_pong(payload)?;
     let mut times = Vec::new();
     let end = Instant::now() + TAKES / 2;
     while Instant::now() < end {
         times.push(tcp.ask(BATCH)? / BATCH as u32);
     }
-    Ok(median_us(times))
+    Ok(waited(times))
 }
 
-fn median_us(mut times: Vec<Duration>) -> f64 {
+/// Sums up at least one.
+fn waited(mut times: Vec<Duration>) -> Waited {
     times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1e6
+    let us = |time: Duration| time.as_secs_f64() * 1e6;
+    Waited {
+        quickest_us: us(times[0]),
+        median_us: us(times[times.len() / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quickest_stands_beside_the_median() {
+        let times = [4000, 100, 4100].map(Duration::from_micros);
+        let Waited {
+            quickest_us,
+            median_us,
+        } = waited(times.into());
+        assert!((quickest_us - 100.0).abs() < 1e-6 && (median_us - 4000.0).abs() < 1e-6);
+    }
 }

@@ -59,10 +59,22 @@ pub(crate) struct About {
 /// What the machine did without any server.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Limits {
-    /// A value written to a file that was written before, and `fdatasync`, in microseconds.
-    pub(crate) sync_us: f64,
-    /// A value to another thread and back over TCP on loopback, in microseconds.
-    pub(crate) round_trip_us: f64,
+    /// A value written to a file that was written before, and `fdatasync`.
+    pub(crate) sync: Waited,
+    /// A value to another thread and back over TCP on loopback.
+    pub(crate) round_trip: Waited,
+}
+
+/// How long one thread waited for something, in microseconds.
+///
+/// Where other processes want the processors, who wakes up waits for its turn as well, some milliseconds: then the median says
+/// more of them than of the disk. The quickest is what the machine can do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Waited {
+    /// At best.
+    pub(crate) quickest_us: f64,
+    /// In the middle.
+    pub(crate) median_us: f64,
 }
 
 /// A load on a cluster that nothing happens to.

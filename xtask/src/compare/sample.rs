@@ -7,7 +7,7 @@ use quorate_load::{Latency, Measured, Tally};
 use super::contender::Contender;
 use super::faults::Fault;
 use super::machine::Machine;
-use super::results::{About, Cost, Event, Limits, Load, Results, Slot, Steady, Trial};
+use super::results::{About, Cost, Event, Limits, Load, Results, Slot, Steady, Trial, Waited};
 
 /// Some of everything, with names that have to be escaped.
 pub(crate) fn results() -> Results {
@@ -45,8 +45,14 @@ pub(crate) fn results() -> Results {
         skipped: vec!["nobody, <for> no reason".to_owned()],
         limits: vec![
             Limits {
-                sync_us: 200.0,
-                round_trip_us: 30.0,
+                sync: Waited {
+                    quickest_us: 200.0,
+                    median_us: 250.0,
+                },
+                round_trip: Waited {
+                    quickest_us: 30.0,
+                    median_us: 35.0,
+                },
             };
             2
         ],

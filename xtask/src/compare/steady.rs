@@ -46,7 +46,8 @@ pub(crate) async fn run(
             let home = dir.join("cluster");
             fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
             progress.say(&said(plan, round, contender, &visit));
-            let mut servers = Servers::start(contender, visit.members, &home, programs).await?;
+            let members = (visit.members, 0);
+            let mut servers = Servers::start(contender, members, &home, programs).await?;
             for &(payload, load) in &visit.loads {
                 let what = format!(
                     "{}, {payload} B, {}",

@@ -2,7 +2,7 @@
 
 use quorate_load::Latency;
 
-use super::results::{Cost, Limits, Load, Results, Steady, Trial};
+use super::results::{Cost, Limits, Load, Results, Steady, Trial, Waited};
 
 /// The middle of some figures, and how far they lie apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -131,8 +131,14 @@ pub(crate) fn limits(results: &Results) -> Option<Limits> {
         Middle::of(figures).map(|middle| middle.median)
     };
     Some(Limits {
-        sync_us: median(|limits| limits.sync_us)?,
-        round_trip_us: median(|limits| limits.round_trip_us)?,
+        sync: Waited {
+            quickest_us: median(|limits| limits.sync.quickest_us)?,
+            median_us: median(|limits| limits.sync.median_us)?,
+        },
+        round_trip: Waited {
+            quickest_us: median(|limits| limits.round_trip.quickest_us)?,
+            median_us: median(|limits| limits.round_trip.median_us)?,
+        },
     })
 }
 

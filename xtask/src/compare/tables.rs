@@ -29,8 +29,12 @@ pub(crate) fn print(results: &Results, console: Console) {
     println!("{}", latencies(results, &cells));
     if let Some(limits) = limits(results) {
         println!(
-            "the machine by itself: write and fdatasync {:.0} µs, a round trip over loopback {:.0} µs",
-            limits.sync_us, limits.round_trip_us
+            "the machine by itself, at its quickest (median): write and fdatasync {:.0} ({:.0}) µs, a round trip over \
+             loopback {:.0} ({:.0}) µs",
+            limits.sync.quickest_us,
+            limits.sync.median_us,
+            limits.round_trip.quickest_us,
+            limits.round_trip.median_us
         );
     }
     heading("what one acknowledged request costs all members together, at 64 clients");

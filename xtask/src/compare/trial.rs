@@ -44,7 +44,7 @@ pub(crate) struct Struck {
     pub(crate) from: Duration,
     /// When it was lifted.
     pub(crate) to: Duration,
-    /// From being started again until it was ready, if it was killed.
+    /// From being started again until it was ready, if it was killed; until another votes in its place, if it was wiped.
     pub(crate) restart: Option<Duration>,
 }
 
@@ -87,7 +87,8 @@ pub(crate) async fn run(
             ));
             let home = dir.join("cluster");
             fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-            let servers = Servers::start(contender, plan.members[0], &home, programs).await?;
+            let members = (plan.members[0], script.newcomers());
+            let servers = Servers::start(contender, members, &home, programs).await?;
             let Servers::Quorate(members) = servers else {
                 unreachable!("only Quorate has policies")
             };

@@ -15,6 +15,7 @@ mod report;
 pub(crate) mod route;
 pub(crate) mod timeline;
 mod verdict;
+pub(crate) mod wiped;
 
 use std::path::PathBuf;
 use std::time::Duration;

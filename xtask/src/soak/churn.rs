@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::watch::Seat;
 use crate::cluster::orders::Directory;
 use crate::cluster::status::Status;
 use crate::demo::members::Members;
 use crate::demo::operator::Eve;
+use crate::demo::wiped;
 
 /// This member is there from beginning to end, so that what grows slowly shows.
 pub(crate) const ELDER: u16 = 1;
-/// The exit code of a member whose disk is not the one that the others have met.
-const WIPED: i32 = 66;
 
 /// Something that was done; times since the load began.
 #[derive(Clone, Debug)]
@@ -111,27 +110,21 @@ impl Churn {
         if let Some(eve) = eve {
             eve.promote(&self.members, 0, 0).await?;
         }
-        match self.members.refused(member).await? {
-            Some(WIPED) => self.members.erase(member)?,
-            code => bail!(
-                "member {member} came back without its disk and ended with {code:?}, not {WIPED}"
-            ),
-        }
-        let (old, role) = (member.to_string(), victim.role());
-        let new = self.join(&["REPLACE", &old]).await?;
-        let what = format!("member {new} gets the place of member {old}");
-        let replaced = |status: &Status| status.has_voter(new) && !status.has_member(member);
-        self.directory().until(&what, replaced).await?;
-        self.members.forget(member)?;
+        wiped::refuse(&mut self.members, member).await?;
+        self.last_id += 1;
+        let (new, role) = (self.last_id, victim.role());
+        wiped::replace(&mut self.members, member, new).await?;
         self.voters.push(new);
         Ok(format!(
-            "member {old}, {role}, is wiped; member {new} takes its place"
+            "member {member}, {role}, is wiped; member {new} takes its place"
         ))
     }
 
     /// A new member comes, and gets its vote once it has caught up.
     pub(crate) async fn add(&mut self) -> Result<String> {
-        let new = self.join(&["VOTE"]).await?;
+        self.last_id += 1;
+        let new = self.last_id;
+        wiped::join(&mut self.members, new, &["VOTE"]).await?;
         let what = format!("member {new} gets its vote");
         self.directory()
             .until(&what, |status| status.has_voter(new))
@@ -148,21 +141,6 @@ impl Churn {
         self.directory().order_unless(&words, gone).await?;
         self.members.leave(member).await?;
         Ok(format!("member {member}, {}, is removed", victim.role()))
-    }
-
-    /// Starts a member, and adds it as a learner that wishes so.
-    async fn join(&mut self, wish: &[&str]) -> Result<u16> {
-        let (_, status) = self.directory().leader().await?;
-        self.last_id += 1;
-        let id = self.last_id;
-        self.members.join(id, status.voters()).await?;
-        let (name, address) = (id.to_string(), self.members.layout().peer_addr(id));
-        let words = [&["ADD", &name, &address], wish].concat();
-        let directory = self.directory();
-        directory
-            .order_unless(&words, |status| status.has_member(id))
-            .await?;
-        Ok(id)
     }
 
     fn directory(&self) -> Directory {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::look::Look;
 use super::scale::{count, digits, time};
 use crate::compare::contender::Standing;
-use crate::compare::results::{Event, Load, Results, Trial};
+use crate::compare::results::{Event, Limits, Load, Results, Trial};
 use crate::compare::summary::{self, Cell, Middle, over_trials, trials};
 use crate::compare::tables::{is_usual, millis};
 
@@ -37,16 +37,18 @@ pub(crate) fn limits(results: &Results, cells: &[Cell], looks: &[Look]) -> Marku
     let Some(limits) = summary::limits(results) else {
         return html! {};
     };
-    let sum = limits.sync_us + limits.round_trip_us;
+    let Limits { sync, round_trip } = limits;
+    let sum = sync.quickest_us + round_trip.quickest_us;
     let alone = cells
         .iter()
         .filter(|cell| cell.load == Load::Closed(1) && is_usual(results, cell));
     html! {
         h3 { "One client, beside the machine's own limit" }
         p {
-            "In the same rounds the machine by itself took " (time(limits.sync_us)) " to write a value to a file that was written before and "
-            code { "fdatasync" } " it, and " (time(limits.round_trip_us))
-            " for a value to another thread and back over loopback: " (time(sum)) " together (medians). A commit of one client takes at least about that."
+            "In the same rounds the machine by itself took " (time(sync.quickest_us)) " at its quickest (median " (time(sync.median_us))
+            ") to write a value to a file that was written before and " code { "fdatasync" } " it, and " (time(round_trip.quickest_us))
+            " (median " (time(round_trip.median_us)) ") for a value to another thread and back over loopback. A commit of one client takes at least about "
+            (time(sum)) ", both at their quickest. Where a median is much more, other processes of the machine took their share, of the servers' time as well."
         }
         div class="wide" { table {
             tr { th { "contender" } th { "p50, ms" } th { "p99, ms" } th { "p50 / limit" } }

@@ -82,17 +82,18 @@ fn output_of(program: &str, argument: &str) -> Option<String> {
 }
 
 impl Servers {
-    /// Starts `members` members of `contender` with their data in the empty folder `dir`, and waits until they serve.
+    /// Starts `members` members of `contender` with their data in the empty folder `dir`, and waits until they serve. Ports
+    /// are free for so many `newcomers`, too.
     ///
     /// # Errors
     /// If they do not come up.
     pub(crate) async fn start(
         contender: &Contender,
-        members: u16,
+        (members, newcomers): (u16, u16),
         dir: &Path,
         programs: &Programs,
     ) -> Result<Self> {
-        let base_port = layout::free_ports(layout::BASE_PORT, members)?;
+        let base_port = layout::free_ports(layout::BASE_PORT, members + newcomers)?;
         let started = match contender {
             Contender::Quorate(policy) => {
                 let mut members = Members::new(Layout {
