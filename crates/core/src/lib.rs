@@ -110,8 +110,8 @@ pub use policy::{Policy, PolicyError, Protocol};
 pub use quorum::{Quorum, QuorumError};
 pub use ranges::Ranges;
 pub use replica::{
-    Clock, Effect, Effects, Event, Failure, Image, Parcel, ReadLevel, Replica, ReplicaConfig,
-    Restored, UnknownReadLevel, WishAnswer,
+    Clock, Effect, Effects, Event, Failure, HandOverAnswer, HandOverReason, Health, HealthConfig,
+    Image, Parcel, ReadLevel, Replica, ReplicaConfig, Rest, Restored, UnknownReadLevel, WishAnswer,
 };
 pub use report::{Report, Unfit};
 pub use rng::Rng;

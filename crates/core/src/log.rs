@@ -57,6 +57,9 @@ pub trait ReplicatedLog: Sized {
     type Message: Message;
     /// What this protocol asks its journal to remember.
     type Record: Record;
+    /// Whether the members choose who leads, so that a leader may give way by itself. If not, an operator does, and
+    /// leadership never moves without that word.
+    const ELECTS: bool;
 
     /// The member as its journal remembers it: at the first start, with an empty memory, and after every crash.
     ///

@@ -103,7 +103,7 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         let more = self.replica.apply(budget, &mut self.scratch.effects);
         self.perform(clock);
         self.moment.busy = more || self.settle_at_once(clock) || !self.scratch.effects.is_empty();
-        self.publish();
+        self.publish(clock);
         self.stop_if_done(clock)
     }
 
@@ -363,11 +363,13 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         }
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, clock: Clock) {
         self.outlets.orders.on_snapshot(self.replica.snapshot());
-        let status = self
-            .outlets
-            .status(&self.replica, &self.inputs.peers, self.moment.no_room);
+        let status = self.outlets.status(
+            &self.replica,
+            &self.inputs.peers,
+            (clock.now, self.moment.no_room),
+        );
         self.board.publish(status);
     }
 

@@ -119,4 +119,4 @@ pub use node::Node;
 pub use orders::{OrderError, Promoted, Transferred};
 pub use request::{Applied, Digest, PeerProgress, ReadStamp};
 pub use session::{Session, SessionConfig};
-pub use status::{JournalStatus, Leadership, Load, NodeStatus};
+pub use status::{HealthStatus, JournalStatus, Leadership, Load, NodeStatus};

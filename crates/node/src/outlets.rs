@@ -1,8 +1,8 @@
 //! Where effects go: the journal, the links, the snapshots, the clients. Nothing here waits.
 
 use quorate_core::{
-    Carry, Effect, Event, Incarnation, Life, Message, NodeId, Parcel, Replica, ReplicatedLog,
-    Report, StateMachine, encode,
+    Carry, Effect, Event, HandOverAnswer, HandOverReason, Incarnation, Instant, Life, Message,
+    NodeId, Parcel, Replica, ReplicatedLog, Report, StateMachine, encode,
 };
 use quorate_transport::{Frame, Lane, Transport};
 
@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::members::Members;
 use crate::orders::Orders;
 use crate::request::{Applied, ReadStamp, Waiter, tell};
-use crate::status::{Load, NodeStatus};
+use crate::status::{HealthStatus, Load, NodeStatus};
 use crate::waiting::Waiting;
 
 /// All that leaves the core.
@@ -31,6 +31,8 @@ pub(crate) struct Outlets<S: StateMachine> {
     pub(crate) lost: Lost,
     /// How often a link took another direction since the start.
     pub(crate) link_changes: u64,
+    /// How often this leader gave way by itself, and why.
+    pub(crate) health: HealthStatus,
     /// What operators wait for.
     pub(crate) orders: Orders,
     /// Entries that this member had carried out and that were lost.
@@ -82,6 +84,7 @@ impl<S: StateMachine> Outlets<S> {
             Effect::Wish { member, answer } => {
                 tracing::info!(learner = %member, ?answer, "a learner wishes for a vote");
             }
+            Effect::HandOver { to, why, answer } => self.on_hand_over(to, why, answer),
             Effect::Report(report) => self.on_report(report),
             Effect::Reply { ticket, at, reply } => {
                 if let Some(Waiter::Write(answer)) = self.waiting.take(ticket) {
@@ -117,6 +120,14 @@ impl<S: StateMachine> Outlets<S> {
             | Effect::Load { .. } => return self.archive(effect),
         }
         None
+    }
+
+    fn on_hand_over(&mut self, to: NodeId, why: HandOverReason, answer: HandOverAnswer) {
+        tracing::warn!(%to, reason = %why, ?answer, "this leader gives way by itself");
+        if let HandOverAnswer::Done(_) = answer {
+            self.health.hand_overs += 1;
+            self.health.last = Some((to, why));
+        }
     }
 
     fn on_report(&mut self, report: Report) {
@@ -219,7 +230,7 @@ impl<S: StateMachine> Outlets<S> {
         &self,
         replica: &Replica<L, S>,
         hall: &Hall<L::Message>,
-        no_room: bool,
+        (now, no_room): (Instant, bool),
     ) -> NodeStatus {
         let (commands_open, command_bytes_open, reads_open) = replica.open();
         let Name {
@@ -247,6 +258,10 @@ impl<S: StateMachine> Outlets<S> {
             },
             leader_changes: 0,
             link_changes: self.link_changes,
+            health: HealthStatus {
+                measured: replica.health(now),
+                ..self.health
+            },
             entries_lost: (self.losses.uncounted == 0).then_some(self.losses.known),
         }
     }

@@ -26,7 +26,7 @@ use crate::node::{Handle, Node, Refusal};
 use crate::orders::Orders;
 use crate::outlets::{Losses, Lost, Name, Outlets};
 use crate::recovery::{LogConfig, Recovered, Seed, fresh_incarnation, recover};
-use crate::status::Board;
+use crate::status::{Board, HealthStatus};
 use crate::waiting::Waiting;
 use crate::writer::Writer;
 
@@ -238,10 +238,11 @@ where
         frames: Vec::new(),
         lost: Lost::default(),
         link_changes: 0,
+        health: HealthStatus::default(),
         orders: Orders::default(),
         losses: Losses::default(),
     };
-    let board = Board::new(outlets.status(&recovered.replica, &peers, false));
+    let board = Board::new(outlets.status(&recovered.replica, &peers, (clocks.read().now, false)));
     let (ended, end) = watch::channel(None);
     let handle = Handle {
         clients,

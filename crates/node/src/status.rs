@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use quorate_core::{
-    Configuration, Epoch, Incarnation, Life, Mark, NodeId, Position, RoleKind, SnapshotMeta, Status,
+    Configuration, Epoch, HandOverReason, Health, Incarnation, Life, Mark, NodeId, Position,
+    RoleKind, SnapshotMeta, Status,
 };
 use quorate_journal::Durability;
 use tokio::sync::watch;
@@ -35,6 +36,8 @@ pub struct NodeStatus {
     pub leader_changes: u64,
     /// How often a link to a peer took another direction since the start.
     pub link_changes: u64,
+    /// How well it serves.
+    pub health: HealthStatus,
     /// Entries that this member had carried out and that were lost since the start, because a leader was promoted that
     /// did not have them; none: some, but their number is not known.
     pub entries_lost: Option<u64>,
@@ -53,6 +56,17 @@ pub struct JournalStatus {
     pub bytes_under_way: u64,
     /// Whether the disk has room for entries.
     pub has_room: bool,
+}
+
+/// How well a member serves, as it measures itself, and whether it gave way as a leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HealthStatus {
+    /// What it measures.
+    pub measured: Health,
+    /// How often it has handed leadership over by itself since the start.
+    pub hand_overs: u64,
+    /// The last time: who leads instead, and why.
+    pub last: Option<(NodeId, HandOverReason)>,
 }
 
 /// What is open in a member, and what it lost since the start.

@@ -357,6 +357,7 @@ impl ReplicatedLog for Paxos {
     type Config = PaxosConfig;
     type Message = Message;
     type Record = Record;
+    const ELECTS: bool = true;
 
     fn restore(
         config: PaxosConfig,

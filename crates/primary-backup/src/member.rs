@@ -252,6 +252,7 @@ impl ReplicatedLog for PrimaryBackup {
     type Config = PrimaryBackupConfig;
     type Message = Message;
     type Record = Record;
+    const ELECTS: bool = false;
 
     fn restore(
         config: PrimaryBackupConfig,

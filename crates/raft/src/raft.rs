@@ -240,6 +240,7 @@ impl ReplicatedLog for Raft {
     type Config = RaftConfig;
     type Message = Message;
     type Record = Record;
+    const ELECTS: bool = true;
 
     fn restore(
         config: RaftConfig,

@@ -243,6 +243,7 @@ impl<L: ReplicatedLog> ReplicatedLog for Linked<L> {
     type Config = LinkConfig<L::Config>;
     type Message = Frame<L::Message>;
     type Record = L::Record;
+    const ELECTS: bool = L::ELECTS;
 
     fn restore(
         config: Self::Config,

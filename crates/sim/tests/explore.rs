@@ -60,6 +60,7 @@ impl<L: ReplicatedLog> ReplicatedLog for Hasty<L> {
     type Config = L::Config;
     type Message = L::Message;
     type Record = L::Record;
+    const ELECTS: bool = L::ELECTS;
 
     fn restore(
         config: L::Config,

@@ -52,6 +52,16 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 Some(data) => self.on_chunk(now, snapshot, offset, &data, out),
                 None => self.on_lack(from, snapshot),
             },
+            Parcel::Health {
+                round,
+                health,
+                rest,
+            } => self.on_health(now, (from, round), (health, rest), out),
+            Parcel::HealthSeen {
+                round,
+                health,
+                rest,
+            } => self.on_health_seen(now, (from, round), (health, rest)),
         }
     }
 

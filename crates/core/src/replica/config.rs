@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::HealthConfig;
 use crate::{Life, NodeId};
 
 /// Who a replica is, and its limits. Everything that waits in it is bounded by one of these (law 7).
@@ -36,6 +37,8 @@ pub struct ReplicaConfig {
     pub snapshot_receivers_max: usize,
     /// Bytes of snapshots sent in a second, to all members together; zero: as many as they ask for.
     pub snapshot_bytes_per_second: u64,
+    /// When a leader gives way by itself.
+    pub health: HealthConfig,
 }
 
 impl ReplicaConfig {
@@ -56,6 +59,7 @@ impl ReplicaConfig {
             chunk_bytes: 256 << 10,
             snapshot_receivers_max: 4,
             snapshot_bytes_per_second: 0,
+            health: HealthConfig::DEFAULT,
         }
     }
 }

@@ -6,7 +6,7 @@ use core::fmt::{self, Debug};
 use bytes::Bytes;
 
 use super::image::Image;
-use super::{Failure, Parcel};
+use super::{Failure, HandOverAnswer, HandOverReason, Parcel};
 use crate::{
     Configuration, Direction, Epoch, Instant, LinkEvent, Mark, NodeId, Position, Rejection,
     ReplicatedLog, Report, SessionId, SnapshotMeta, StateMachine, Ticket, Timestamp,
@@ -197,6 +197,15 @@ pub enum Effect<L: ReplicatedLog, S: StateMachine> {
         /// How far its wish is.
         answer: WishAnswer,
     },
+    /// This leader gives way by itself: for people and counters, nothing is to be done.
+    HandOver {
+        /// To whom; when it is done, who leads.
+        to: NodeId,
+        /// Why.
+        why: HandOverReason,
+        /// How far it is.
+        answer: HandOverAnswer,
+    },
     /// Tell the operator; the answer to [`Replica::promote`](crate::Replica::promote) comes by it, too.
     Report(Report),
 }
@@ -246,6 +255,9 @@ impl<L: ReplicatedLog, S: StateMachine> Debug for Effect<L, S> {
             Self::Load { snapshot } => write!(f, "Load {}", snapshot.position),
             Self::Configured(configuration) => write!(f, "Configured {configuration}"),
             Self::Wish { member, answer } => write!(f, "Wish of {member}: {answer:?}"),
+            Self::HandOver { to, why, answer } => {
+                write!(f, "Hand-over to {to}, {why}: {answer:?}")
+            }
             Self::Report(report) => write!(f, "{report:?}"),
         }
     }

@@ -21,6 +21,7 @@ mod calls;
 mod config;
 mod event;
 mod failure;
+mod health;
 mod image;
 mod level;
 mod orders;
@@ -43,6 +44,8 @@ use self::apply::{Backlog, State};
 pub use self::config::ReplicaConfig;
 pub use self::event::{Clock, Effect, Effects, Event, WishAnswer};
 pub use self::failure::Failure;
+use self::health::Healths;
+pub use self::health::{HandOverAnswer, HandOverReason, Health, HealthConfig, Rest};
 use self::image::Bookkeeping;
 pub use self::image::{Image, Restored};
 pub use self::level::{ReadLevel, UnknownReadLevel};
@@ -71,6 +74,7 @@ pub struct Replica<L: ReplicatedLog, S: StateMachine> {
     snapshots: Snapshots,
     wishes: Wishes,
     serving: Serving,
+    health: Healths,
     leading: Leading,
     outbox: Outbox<L>,
 }
@@ -123,6 +127,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             snapshots: Snapshots::new(&config, snapshot),
             wishes: Wishes::default(),
             serving: Serving::new(&config),
+            health: Healths::new(&config),
             config,
             log,
             state,
@@ -187,6 +192,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         self.ask(clock.now, out);
         self.advance_time(clock, out);
         self.grant_wishes(clock.now, out);
+        self.tend_health(clock.now, out);
         self.fetch_on(clock.now, out);
         self.serve(clock.now, out);
     }
@@ -197,7 +203,10 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         match event {
             Event::Tick => self.on_tick(now, out),
             Event::Receive { from, parcel } => self.on_parcel(clock, from, parcel, out),
-            Event::Durable { upto } => self.step_log(now, Input::Durable { upto }, out),
+            Event::Durable { upto } => {
+                self.health.on_durable(now, upto);
+                self.step_log(now, Input::Durable { upto }, out);
+            }
             Event::Room { available } => {
                 self.leading.room = available;
                 self.step_log(now, Input::Room { available }, out);
@@ -259,7 +268,10 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             earlier(requests, self.log.deadline()),
             earlier(
                 earlier(snapshot, self.serving.deadline()),
-                earlier(self.leading.advance, self.wishes.deadline()),
+                earlier(
+                    self.leading.advance,
+                    earlier(self.wishes.deadline(), self.health.deadline()),
+                ),
             ),
         )
     }
@@ -356,7 +368,10 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         out: &mut Effects<L, S>,
     ) {
         match output {
-            Output::Persist { mark, record } => out.push(Effect::Persist { mark, record }),
+            Output::Persist { mark, record } => {
+                self.health.on_persist(now, mark);
+                out.push(Effect::Persist { mark, record });
+            }
             Output::Send { to, message } => {
                 out.push(Effect::Send {
                     to,
@@ -371,6 +386,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             Output::Reject { ticket, why } => match self.leading.orders.answer(ticket) {
                 Some(ticket) => out.push(Effect::Report(Report::Declined { ticket, why })),
                 None if self.on_wish_answer(ticket, Err(why), out) => {}
+                None if self.on_hand_over_answer(ticket, Err(why), out) => {}
                 None => self.on_read_answer(now, ticket, Err(why), out),
             },
             Output::Fetch { from, snapshot } => self.on_fetch(from, snapshot, out),

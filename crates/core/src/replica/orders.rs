@@ -119,7 +119,13 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
     pub(super) fn on_report(&mut self, mut report: Report, out: &mut Effects<L, S>) {
         let own = match report {
             Report::Reconfigured { ticket, at } => self.on_wish_answer(ticket, Ok(at), out),
-            Report::Declined { ticket, why } => self.on_wish_answer(ticket, Err(why), out),
+            Report::Transferred { ticket, to, epoch } => {
+                self.on_hand_over_answer(ticket, Ok((to, epoch)), out)
+            }
+            Report::Declined { ticket, why } => {
+                self.on_wish_answer(ticket, Err(why), out)
+                    || self.on_hand_over_answer(ticket, Err(why), out)
+            }
             _ => false,
         };
         if own {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Health, Rest};
 use crate::{Batch, Carry, Epoch, Message, Position, Rejection, SnapshotMeta};
 
 /// What replicas say to each other: the log's own messages and, beside them, what any log needs around it.
@@ -58,6 +59,24 @@ pub enum Parcel<M> {
         /// The bytes as the one command of a batch; none: the sender does not have that snapshot.
         data: Option<Batch>,
     },
+    /// So is the sender, a voter, as it measures itself; how long the answer takes is the length of the way.
+    Health {
+        /// Echoed in the answer.
+        round: u64,
+        /// How it is.
+        health: Health,
+        /// How long leadership has to rest where it is.
+        rest: Rest,
+    },
+    /// The answer to [`Parcel::Health`], of the same kind.
+    HealthSeen {
+        /// The question.
+        round: u64,
+        /// How the sender is.
+        health: Health,
+        /// How long leadership has to rest where it is.
+        rest: Rest,
+    },
 }
 
 impl<M: Message> Parcel<M> {
@@ -69,7 +88,9 @@ impl<M: Message> Parcel<M> {
             Self::Refused { .. }
             | Self::ReadAt { .. }
             | Self::ReadFrom { .. }
-            | Self::ChunkRequest { .. } => false,
+            | Self::ChunkRequest { .. }
+            | Self::Health { .. }
+            | Self::HealthSeen { .. } => false,
         }
     }
 }

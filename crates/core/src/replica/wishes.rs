@@ -22,7 +22,7 @@ pub(super) struct Wishes {
 
 impl Wishes {
     /// Positions that a learner may be behind what is committed, and counts as caught up.
-    const LAG_MAX: u64 = 4096;
+    pub(super) const LAG_MAX: u64 = 4096;
     /// How long it has to stay so close.
     const AFTER: Duration = Duration::from_secs(1);
     /// How often to look.

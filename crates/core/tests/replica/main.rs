@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod fetching;
+mod health;
 mod sessions;
 mod support;
 mod wishes;

@@ -22,6 +22,10 @@ pub(crate) struct Scripted {
     doubt: bool,
     /// Up to where member 3 is.
     matched: Option<(u64, Instant)>,
+    /// The last record.
+    mark: Mark,
+    /// The order to hand over that is not answered.
+    handing: Ticket,
 }
 
 impl Scripted {
@@ -44,6 +48,30 @@ impl Scripted {
                 ticket: Ticket(ticket),
                 at: self.status.committed,
             })),
+            Input::Receive {
+                message: Order::Write,
+                ..
+            } => {
+                self.mark = Mark(self.mark.0 + 1);
+                out.push(Output::Persist {
+                    mark: self.mark,
+                    record: Nothing,
+                });
+            }
+            Input::Receive {
+                message: Order::HandedOver(answer),
+                ..
+            } => {
+                let ticket = self.handing;
+                out.push(Output::Report(match answer {
+                    Ok((to, epoch)) => Report::Transferred { ticket, to, epoch },
+                    Err(why) => Report::Declined { ticket, why },
+                }));
+            }
+            Input::Transfer { ticket, to: next } => {
+                self.handing = ticket;
+                out.send(to, Order::Handed(ticket.0, next.map(NodeId::get)));
+            }
             Input::Reconfigure { ticket, change } => match self.refuse.take() {
                 Some(why) => out.push(Output::Reject { ticket, why }),
                 None => out.send(to, Order::Changed(ticket.0, change)),
@@ -72,6 +100,12 @@ pub(crate) enum Order {
     Members(Configuration),
     Matched(u64),
     Reconfigured(u64),
+    /// The log writes a record.
+    Write,
+    /// The log answers the last order to hand over.
+    HandedOver(Result<(NodeId, Epoch), Rejection>),
+    /// What the log was told to hand over, under which ticket, and to whom.
+    Handed(u64, Option<u64>),
     /// What the log was told to change, under which ticket.
     Changed(u64, Change),
     /// These voters are in force from this position on, chosen or not.
@@ -115,6 +149,7 @@ impl ReplicatedLog for Scripted {
     type Config = ();
     type Message = Order;
     type Record = Nothing;
+    const ELECTS: bool = true;
 
     /// It was in as many epochs as there are records.
     fn restore((): (), _: Instant, memory: Memory<'_, Nothing>) -> Result<Self, RestoreError> {
@@ -139,6 +174,8 @@ impl ReplicatedLog for Scripted {
             compacted: None,
             doubt: false,
             matched: None,
+            mark: memory.durable,
+            handing: Ticket(0),
         })
     }
 

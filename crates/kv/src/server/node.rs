@@ -240,8 +240,15 @@ fn has_room(node: &Node<KvStore>) -> bool {
 /// What is good to know when something is wrong.
 fn details(status: &NodeStatus) -> Vec<(&'static str, String)> {
     let NodeStatus {
-        log, journal, load, ..
+        log,
+        journal,
+        load,
+        health,
+        ..
     } = status;
+    let micros = |time: Option<Duration>| {
+        time.map_or_else(|| "unknown".to_owned(), |time| time.as_micros().to_string())
+    };
     let snapshot = status
         .snapshot
         .map_or(0, |snapshot| snapshot.position.get());
@@ -270,6 +277,15 @@ fn details(status: &NodeStatus) -> Vec<(&'static str, String)> {
         ("parcels_lost", load.parcels_lost.to_string()),
         ("parcels_malformed", load.parcels_malformed.to_string()),
         ("link_changes", status.link_changes.to_string()),
+        ("disk_micros", micros(health.measured.disk)),
+        ("link_micros", micros(health.measured.link)),
+        ("hand_overs", health.hand_overs.to_string()),
+        (
+            "last_hand_over",
+            health
+                .last
+                .map_or_else(|| "none".to_owned(), |(to, why)| format!("to {to}: {why}")),
+        ),
         (
             "entries_lost",
             status

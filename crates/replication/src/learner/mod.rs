@@ -318,6 +318,7 @@ impl<L: ReplicatedLog> ReplicatedLog for Learner<L> {
     type Config = LearnerConfig;
     type Message = Frame<L::Message>;
     type Record = LearnedRecord;
+    const ELECTS: bool = L::ELECTS;
 
     fn restore(
         config: LearnerConfig,

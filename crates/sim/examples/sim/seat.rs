@@ -58,6 +58,7 @@ impl<L: ReplicatedLog> ReplicatedLog for Seat<L> {
     type Config = SeatConfig<L::Config>;
     type Message = Frame<L::Message>;
     type Record = SeatRecord<L::Record>;
+    const ELECTS: bool = L::ELECTS;
 
     fn restore(
         config: Self::Config,

@@ -1,11 +1,12 @@
 //! The production way up: journal, newest snapshot, log, replica.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    ClusterId, Incarnation, Life, Mark, Memory, NodeId, Position, Replica, ReplicaConfig,
-    ReplicatedLog, RestoreError, Restored, StateMachine, decode,
+    ClusterId, HealthConfig, Incarnation, Life, Mark, Memory, NodeId, Position, Replica,
+    ReplicaConfig, ReplicatedLog, RestoreError, Restored, StateMachine, decode,
 };
 use quorate_journal::{
     Identity, Journal, JournalConfig, Recovery, SnapshotError, SnapshotStore, SnapshotsFound,
@@ -150,6 +151,18 @@ fn replica_config(id: NodeId, recovery: &Recovery<SimDisk>, plan: &Plan) -> Repl
         batch_bytes_max: around.batch_bytes,
         snapshot_every_bytes: around.snapshot_every,
         chunk_bytes: around.chunk_bytes,
+        health: health(plan.limits.election_timeout),
         ..ReplicaConfig::new(id, recovery.life)
+    }
+}
+
+/// A run is short: what takes minutes with the defaults takes seconds.
+fn health(election_timeout: Duration) -> HealthConfig {
+    HealthConfig {
+        every: election_timeout / 2,
+        sustained: election_timeout * 3,
+        hold_off: election_timeout * 5,
+        hold_off_max: election_timeout * 100,
+        ..HealthConfig::DEFAULT
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::{Effect, NodeId, Parcel, ReadLevel, encode};
+use quorate_core::{Effect, HandOverAnswer, NodeId, Parcel, ReadLevel, encode};
 
 use super::{Happening, Machine, Message, Own, Todo, World};
 use crate::checker::Verdict;
@@ -59,6 +59,14 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.trace.line(self.now, Some(host), || {
                     format!("wish of {member}: {answer:?}")
                 });
+            }
+            Effect::HandOver { to, why, answer } => {
+                self.trace.line(self.now, Some(host), || {
+                    format!("gives way to {to}, {why}: {answer:?}")
+                });
+                if let HandOverAnswer::Done(_) = answer {
+                    self.trace.mark("a leader gave way by itself");
+                }
             }
             Effect::Report(report) => self.on_report(host, &report)?,
             Effect::Reply { ticket, at, reply } => {
