@@ -50,7 +50,7 @@ impl HealthConfig {
         link_floor: Duration::from_millis(50),
         sustained: Duration::from_secs(3),
         hold_off: Duration::from_secs(10),
-        hold_off_max: Duration::from_secs(600),
+        hold_off_max: Duration::from_mins(10),
     };
 }
 
