@@ -76,6 +76,13 @@ impl KvStore {
     }
 }
 
+/// A state that another replaces must not hold up who replaces it.
+impl Drop for KvStore {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl StateMachine for KvStore {
     type Reply = Reply;
     type Snapshot = KvSnapshot;

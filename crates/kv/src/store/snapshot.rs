@@ -8,7 +8,8 @@
 //! Entries come in strictly ascending order of their keys. Nothing follows the last. The digest is that of the
 //! state that results.
 
-use std::ops::Bound;
+use std::fmt;
+use std::iter::Peekable;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use imbl::OrdMap;
@@ -21,70 +22,81 @@ const MAGIC: &[u8; 4] = b"QKV1";
 const HEADER_BYTES: usize = 4 + 8 + 8 + 8;
 const ENTRY_HEADER_BYTES: usize = 4 + 4 + 8;
 
-/// The state of a [`KvStore`] at one position, read out in the order of the keys.
-#[derive(Debug)]
+/// The state of a [`KvStore`] at one position, read out in the order of the keys. What was read is let go at once, a little
+/// at a time: a map that is freed as a whole keeps the allocator busy for tens of milliseconds, and who applies meanwhile waits
+/// for it.
 pub struct KvSnapshot {
-    entries: OrdMap<Key, Entry>,
     next: Next,
 }
 
 /// What comes next in the stream.
-#[derive(Debug)]
 enum Next {
-    Header { time: Timestamp, digest: u64 },
-    After(Option<Key>),
+    Header {
+        time: Timestamp,
+        digest: u64,
+        entries: OrdMap<Key, Entry>,
+    },
+    Entries(Peekable<Entries>),
     End,
 }
+
+/// What is left to be read.
+type Entries = <OrdMap<Key, Entry> as IntoIterator>::IntoIter;
 
 impl KvSnapshot {
     pub(super) fn new(store: &KvStore) -> Self {
         Self {
-            entries: store.table.entries().clone(),
             next: Next::Header {
                 time: store.time,
                 digest: store.digest(),
+                entries: store.table.entries().clone(),
             },
         }
     }
+}
 
-    /// Appends entries behind `after` until the chunk is full; what comes next.
-    fn fill(&self, after: Option<Key>, bytes_max: usize, chunk: &mut BytesMut) -> Next {
-        let begin = match &after {
-            Some(key) => Bound::Excluded(&key[..]),
-            None => Bound::Unbounded,
-        };
-        let mut last = None;
-        for (key, entry) in self.entries.range::<_, [u8]>((begin, Bound::Unbounded)) {
-            let bytes = ENTRY_HEADER_BYTES + key.len() + entry.value.len();
-            if !chunk.is_empty() && chunk.len() + bytes > bytes_max {
-                return Next::After(last.or(after));
-            }
-            chunk.put_u32_le(key.len() as u32);
-            chunk.put_u32_le(entry.value.len() as u32);
-            chunk.put_u64_le(entry.expiry.as_millis());
-            chunk.put_slice(key);
-            chunk.put_slice(&entry.value);
-            last = Some(key.clone());
-        }
-        Next::End
+impl fmt::Debug for KvSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KvSnapshot")
     }
+}
+
+/// Appends entries until the chunk is full; what comes next.
+fn fill(mut entries: Peekable<Entries>, bytes_max: usize, chunk: &mut BytesMut) -> Next {
+    while let Some((key, entry)) = entries.peek() {
+        let bytes = ENTRY_HEADER_BYTES + key.len() + entry.value.len();
+        if !chunk.is_empty() && chunk.len() + bytes > bytes_max {
+            return Next::Entries(entries);
+        }
+        chunk.put_u32_le(key.len() as u32);
+        chunk.put_u32_le(entry.value.len() as u32);
+        chunk.put_u64_le(entry.expiry.as_millis());
+        chunk.put_slice(key);
+        chunk.put_slice(&entry.value);
+        entries.next();
+    }
+    Next::End
 }
 
 impl SnapshotSource for KvSnapshot {
     fn next_chunk(&mut self, bytes_max: usize) -> Option<Bytes> {
         let mut chunk = BytesMut::new();
-        let after = match std::mem::replace(&mut self.next, Next::End) {
+        let entries = match std::mem::replace(&mut self.next, Next::End) {
             Next::End => return None,
-            Next::After(key) => key,
-            Next::Header { time, digest } => {
+            Next::Entries(entries) => entries,
+            Next::Header {
+                time,
+                digest,
+                entries,
+            } => {
                 chunk.put_slice(MAGIC);
                 chunk.put_u64_le(time.as_millis());
                 chunk.put_u64_le(digest);
-                chunk.put_u64_le(self.entries.len() as u64);
-                None
+                chunk.put_u64_le(entries.len() as u64);
+                entries.into_iter().peekable()
             }
         };
-        self.next = self.fill(after, bytes_max, &mut chunk);
+        self.next = fill(entries, bytes_max, &mut chunk);
         // Only a map without entries leaves nothing to write, and then the header stands here.
         (!chunk.is_empty()).then(|| chunk.freeze())
     }
