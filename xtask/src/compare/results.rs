@@ -110,6 +110,7 @@ impl Load {
     /// In a table.
     pub(crate) fn words(self) -> String {
         match self {
+            Self::Closed(1) => "1 client".to_owned(),
             Self::Closed(clients) => format!("{clients} clients"),
             Self::Open(rate) => format!("{rate}/s open"),
         }

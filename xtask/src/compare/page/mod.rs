@@ -94,7 +94,9 @@ fn percentiles(source: &Source) -> Markup {
     let open = source.loads(|load| matches!(load, Load::Open(_)));
     let closed = source.loads(|load| *load == Load::Closed(COST_CLIENTS));
     html! {
-        h2 { "Latency" }
+        @if !(closed.is_empty() && open.is_empty()) {
+            h2 { "Latency" }
+        }
         @for load in closed.iter().chain(&open) {
             h3 {
                 @match load {
