@@ -132,7 +132,8 @@ impl<D: Disk> Iterator for Inspection<D> {
             let generation = self.generations.pop_front()?;
             let name = segment_name(generation);
             let file = self.disk.open(&name).at("open", &name);
-            match file.and_then(|file| Image::read::<D>(&file, &self.owner, generation)) {
+            match file.and_then(|file| Image::read::<D>(&file, &self.owner, generation, Vec::new()))
+            {
                 Ok(image) => self.look(&image),
                 Err(error) => self.rows.push_back(Row {
                     file: name,

@@ -46,13 +46,16 @@ impl<D: Disk> Records<D> {
             .as_ref()
             .is_none_or(|current| current.offset >= current.end)
         {
-            self.current = None;
+            let last = self.current.take();
             let Some(segment) = self.segments.pop_front() else {
                 return Ok(None);
             };
             let name = segment_name(segment.generation);
             let file = self.disk.open(&name).at("open", &name)?;
-            let image = Image::read::<D>(&file, &self.owner, segment.generation)?;
+            // None: another iterator, a clone of this one, still reads it.
+            let last = last.and_then(|current| std::sync::Arc::into_inner(current.image));
+            let buffer = last.map(|image| image.bytes).unwrap_or_default();
+            let image = Image::read::<D>(&file, &self.owner, segment.generation, buffer)?;
             self.current = Some(Current {
                 image: image.into(),
                 offset: PAGE,

@@ -160,7 +160,7 @@ fn remove_unused<D: Disk>(disk: &D, head: &Head, names: &[String]) -> Result<(),
             continue;
         };
         let file = disk.open(name).at("open", name)?;
-        let image = Image::read::<D>(&file, &head.owner, generation)?;
+        let image = Image::read::<D>(&file, &head.owner, generation, Vec::new())?;
         if generation != 1 || image.rest(PAGE).end > PAGE {
             let why = format!("the head knows of no log, but there is {name}: it is an old head");
             return Err(JournalError::corrupt(HEAD, 0, None, why));

@@ -21,22 +21,29 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Reads a segment through its open file.
+    /// Reads a segment through its open file, into a buffer whose pages are there already if another was read before.
     pub(crate) fn read<D: Disk>(
         file: &D::File,
         owner: &Owner,
         generation: u64,
+        mut bytes: Vec<u8>,
     ) -> Result<Self, JournalError> {
         let name = segment_name(generation);
         let mut head = [0; 64];
         let count = read_full(file, 0, &mut head).at("read", &name)?;
         let length = decode_segment(&name, &head[..count], owner, generation)?;
-        let mut bytes = vec![0; length as usize];
-        let present = read_full(file, 0, &mut bytes).at("read", &name)? as u64;
+        if bytes.is_empty() {
+            // Unlike those of a vector that grows, these zeros need not be written.
+            bytes = vec![0; length as usize];
+        } else {
+            bytes.resize(length as usize, 0);
+        }
+        let present = read_full(file, 0, &mut bytes).at("read", &name)?;
+        bytes[present..].fill(0);
         Ok(Self {
             name,
             bytes,
-            present,
+            present: present as u64,
             tag: owner.tag(generation),
         })
     }

@@ -74,8 +74,9 @@ impl Survey {
             tail: 0,
             durable: watermark,
         };
+        let mut buffer = Vec::new();
         for generation in generations(head.first_generation, names)? {
-            let image = read_past_cache(disk, &head.owner, generation)?;
+            let image = read_past_cache(disk, &head.owner, generation, buffer)?;
             let walk = image.walk(cursor);
             if walk.records > 0 {
                 this.tail = this.segments.len();
@@ -91,6 +92,7 @@ impl Survey {
                 flaw: walk.flaw,
             });
             cursor = walk.cursor;
+            buffer = image.bytes;
         }
         this.judge()?;
         Ok(this)
@@ -162,10 +164,11 @@ fn read_past_cache<D: Disk>(
     disk: &D,
     owner: &Owner,
     generation: u64,
+    buffer: Vec<u8>,
 ) -> Result<Image, JournalError> {
     let name = segment_name(generation);
     let file = disk.open(&name).at("open", &name)?;
     file.sync().at("sync", &name)?;
     file.forget_cached().at("forget the cache of", &name)?;
-    Image::read::<D>(&file, owner, generation)
+    Image::read::<D>(&file, owner, generation, buffer)
 }

@@ -222,9 +222,11 @@ trait CommitHere {
 
 impl<D: Disk> CommitHere for Desk<D> {
     fn commit_here(&mut self, entries: &mut Vec<Entry>) -> (Option<Mark>, Room) {
-        let ready = self.held.is_empty();
+        // On a disk that is full, the thread decides what waits for room.
+        let (room, held) = self.outlook();
+        let ready = room == Room::Ready && !held;
         let Some(journal) = self.journal.as_mut().filter(|_| ready) else {
-            return (None, Room::Full);
+            return (None, room);
         };
         let appended = |entry: &&Entry| journal.append(entry).is_ok();
         let taken = entries.iter().take_while(appended).count();
