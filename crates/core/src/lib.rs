@@ -111,7 +111,8 @@ pub use quorum::{Quorum, QuorumError};
 pub use ranges::Ranges;
 pub use replica::{
     Clock, Effect, Effects, Event, Failure, HandOverAnswer, HandOverReason, Health, HealthConfig,
-    Image, Parcel, ReadLevel, Replica, ReplicaConfig, Rest, Restored, UnknownReadLevel, WishAnswer,
+    Image, Parcel, ReadCall, ReadLevel, ReadStamp, Replica, ReplicaConfig, Rest, Restored,
+    UnknownReadLevel, WishAnswer,
 };
 pub use report::{Report, Unfit};
 pub use rng::Rng;

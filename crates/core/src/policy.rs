@@ -125,8 +125,10 @@ impl Policy {
         let weak = matches!(self.write_ack, WriteAck::None | WriteAck::One);
         let why = if consensus && self.write_ack != WriteAck::Quorum {
             "a log by consensus acknowledges by quorum, neither earlier nor later"
-        } else if weak && self.read_level == ReadLevel::Linearizable {
-            "what is acknowledged before a quorum has it may be lost, so that no read is linearizable: read local"
+        } else if weak && self.read_level != ReadLevel::Local {
+            "what is acknowledged before a quorum has it may be lost, so that no read is linearizable or bounded: read local"
+        } else if !consensus && self.read_level == ReadLevel::Lease {
+            "a log without elections has no leases"
         } else {
             return Ok(self);
         };
@@ -184,7 +186,7 @@ impl FromStr for Policy {
             next(),
             &mut policy.read_level,
             "read_level",
-            "linearizable or local",
+            "linearizable, lease, bounded:<milliseconds>ms or local",
         )?;
         part(
             next(),
@@ -264,8 +266,8 @@ mod tests {
             assert_eq!(parsed, policy.checked());
             sound += usize::from(parsed.is_ok());
         }
-        // Consensus: 2 protocols × 4 ways × 2 levels × 3; primary-backup: 4 × 3 × (two levels for two, one for two).
-        assert_eq!(sound, 2 * 4 * 2 * 3 + 4 * 3 * (2 * 2 + 2));
+        // Consensus: 2 protocols × 4 ways × 4 levels × 3; primary-backup: 4 × 3 × (three levels for two, one for two).
+        assert_eq!(sound, 2 * 4 * 4 * 3 + 4 * 3 * (2 * 3 + 2));
     }
 
     #[test]
@@ -285,7 +287,7 @@ mod tests {
             ("chaos", "raft, paxos or primary-backup"),
             ("raft/shove", "push, pull, mixed or auto"),
             ("raft/push/most", "none, one, quorum or all"),
-            ("raft/push/quorum/stale", "linearizable or local"),
+            ("raft/push/quorum/stale", "linearizable, lease"),
             ("raft/push/quorum/local/paper", "memory, buffered or fsync"),
             ("raft/push/quorum/local/fsync/", "five parts at most"),
             ("paxos/push/all", "acknowledges by quorum"),

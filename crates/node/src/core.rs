@@ -1,12 +1,11 @@
 //! The one task that owns the replica.
 //!
-//! A turn: take all that has come, read the clock once, hand everything to the replica, let what follows leave, apply
+//! A turn: take all that has come, only then read the clock once, hand everything to the replica, let what follows leave, apply
 //! a budget of what is committed, tell the clients, publish. Nothing in a turn waits for anything.
 
 use bytes::Bytes;
 use quorate_core::{
-    Clock, Effects, Event, Failure, Instant, ReadLevel, Replica, ReplicatedLog, SessionCall,
-    StateMachine,
+    Clock, Effects, Event, Failure, Instant, Replica, ReplicatedLog, SessionCall, StateMachine,
 };
 use quorate_handoff::Ended;
 use quorate_transport::Lane;
@@ -90,6 +89,7 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
     }
 
     fn turn(&mut self) -> Result<(), Stopped> {
+        self.take_in();
         let clock = self.clocks.read();
         self.take_durable(clock)?;
         self.take_notices(clock)?;
@@ -105,6 +105,21 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         self.moment.busy = more || self.settle_at_once(clock) || !self.scratch.effects.is_empty();
         self.publish(clock);
         self.stop_if_done(clock)
+    }
+
+    /// Takes in all that has come, control before entries, which may be many. The clock is read after that: whatever it
+    /// says, nothing of this came later ([`Clock`]), however long this task or its process was kept from going on.
+    fn take_in(&mut self) {
+        let Appetite { bulk, requests } = self.appetite();
+        let (inputs, scratch) = (&mut self.inputs, &mut self.scratch);
+        inputs.notices.take(&mut scratch.notices);
+        inputs.peers.take(Lane::Control, &mut scratch.arrivals);
+        if bulk {
+            inputs.peers.take(Lane::Bulk, &mut scratch.arrivals);
+        }
+        if requests {
+            inputs.clients.take(&mut scratch.requests);
+        }
     }
 
     fn take_durable(&mut self, clock: Clock) -> Result<(), Stopped> {
@@ -126,7 +141,6 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
 
     fn take_notices(&mut self, clock: Clock) -> Result<(), Stopped> {
         let mut notices = std::mem::take(&mut self.scratch.notices);
-        self.inputs.notices.take(&mut notices);
         for notice in notices.drain(..) {
             match notice {
                 Notice::Event(Event::SnapshotFailed) => {
@@ -161,13 +175,8 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
         self.step(clock, event);
     }
 
-    /// Control first: entries may be many.
     fn take_arrivals(&mut self, clock: Clock) {
         let mut arrivals = std::mem::take(&mut self.scratch.arrivals);
-        self.inputs.peers.take(Lane::Control, &mut arrivals);
-        if self.appetite().bulk {
-            self.inputs.peers.take(Lane::Bulk, &mut arrivals);
-        }
         for (from, parcel) in arrivals.drain(..) {
             self.step(clock, Event::Receive { from, parcel });
         }
@@ -175,11 +184,7 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
     }
 
     fn take_requests(&mut self, clock: Clock) {
-        if !self.appetite().requests {
-            return;
-        }
         let mut requests = std::mem::take(&mut self.scratch.requests);
-        self.inputs.clients.take(&mut requests);
         for request in requests.drain(..) {
             self.on_request(clock, request);
         }
@@ -210,14 +215,16 @@ impl<L: ReplicatedLog, S: StateMachine> Core<L, S> {
                 let call = SessionCall::Close { session };
                 self.call(clock, Waiter::Close(answer), call, Bytes::new());
             }
-            Request::Read { level, query } => {
-                let ticket = self.outlets.waiting.insert(Waiter::Read(level, query));
-                self.replica.read(ticket, level, &mut self.scratch.effects);
-                if level == ReadLevel::Local {
+            Request::Read { call, query } => {
+                let ticket = self.outlets.waiting.insert(Waiter::Read(query));
+                let effects = &mut self.scratch.effects;
+                self.replica.read(clock, ticket, call, effects);
+                if !call.level.is_linearizable() {
                     // It may run at once and then has to, before the next call into the replica.
                     self.perform(clock);
                 }
             }
+            Request::Look { look } => look(self.replica.machine(), self.replica.applied()),
             Request::Digest { answer } => {
                 let (applied, digest) = (self.replica.applied(), self.replica.digest());
                 // Who no longer waits does not want to know.

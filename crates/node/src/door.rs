@@ -228,7 +228,11 @@ mod tests {
     }
 
     fn question(round: u64) -> Bytes {
-        encode(&Parcel::<Message>::ReadAt { round }).to_bytes()
+        encode(&Parcel::<Message>::ReadAt {
+            round,
+            lease: false,
+        })
+        .to_bytes()
     }
 
     fn narrow() -> (Arc<Door<Message>>, Hall<Message>) {
@@ -270,7 +274,7 @@ mod tests {
         assert!(door.poll_deliver(context, &mut slot).is_ready());
         hall.take(Lane::Bulk, &mut arrivals);
         let rounds = arrivals.iter().map(|(_, parcel)| match parcel {
-            Parcel::ReadAt { round } => *round,
+            Parcel::ReadAt { round, .. } => *round,
             other => panic!("{other:?}"),
         });
         assert_eq!(rounds.collect::<Vec<_>>(), [99, 0, 1, 2]);

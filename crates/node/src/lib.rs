@@ -117,6 +117,7 @@ pub use config::{ConfigError, LinkConfig, NodeConfig, Pace};
 pub use error::{StartError, Stopped};
 pub use node::Node;
 pub use orders::{OrderError, Promoted, Transferred};
-pub use request::{Applied, Digest, PeerProgress, ReadStamp};
+pub use quorate_core::{ReadCall, ReadStamp};
+pub use request::{Applied, Digest, PeerProgress};
 pub use session::{Session, SessionConfig};
 pub use status::{HealthStatus, JournalStatus, Leadership, Load, NodeStatus};

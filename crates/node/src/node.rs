@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    Change, Direction, Failure, NodeId, Position, ReadLevel, SessionCall, SessionId, SnapshotMeta,
-    StateMachine,
+    Change, Direction, Failure, NodeId, Position, ReadCall, ReadStamp, SessionCall, SessionId,
+    SnapshotMeta, StateMachine,
 };
 use quorate_handoff::{BatchSender, Publisher, PushError};
 use quorate_transport::{Faults, LinkStatus, Transport};
@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use crate::error::Stopped;
 use crate::links::Links;
 use crate::orders::{OrderError, Promoted, Transferred};
-use crate::request::{Applied, Digest, Order, PeerProgress, ReadStamp, Request};
+use crate::request::{Applied, Digest, Order, PeerProgress, Request};
 use crate::session::{Session, SessionConfig};
 use crate::status::{Leadership, NodeStatus};
 
@@ -152,20 +152,22 @@ impl<S: StateMachine> Node<S> {
         }
     }
 
-    /// Runs `query` on the state of this member, as soon as it is as fresh as `level` says. Handed in by this call, as in
-    /// [`Node::propose`].
+    /// Runs `query` on the state of this member, as soon as it is as fresh as `call` says: a
+    /// [`ReadLevel`](quorate_core::ReadLevel) or, with what the answer has to include, a [`ReadCall`]. Handed in by this
+    /// call, as in [`Node::propose`].
     ///
     /// `query` runs on the member's own task: it is to be short, and to copy out what takes long to look at. If it
     /// panics, the member ends.
     ///
     /// # Errors
     /// [`Failure`], never [`Failure::Unknown`]: a read has no effect.
-    pub fn read<R, Q>(
+    pub fn read<C, R, Q>(
         &self,
-        level: ReadLevel,
+        call: C,
         query: Q,
-    ) -> impl Future<Output = Result<R, Failure>> + Send + use<S, R, Q>
+    ) -> impl Future<Output = Result<R, Failure>> + Send + use<S, C, R, Q>
     where
+        C: Into<ReadCall>,
         R: Send + 'static,
         Q: FnOnce(&S, ReadStamp) -> R + Send + 'static,
     {
@@ -176,13 +178,39 @@ impl<S: StateMachine> Node<S> {
                 let _ = answer.send(state.map(|(state, stamp)| query(state, stamp)));
             }
         });
-        let pushed = self.push(Request::Read { level, query });
+        let call = call.into();
+        let pushed = self.push(Request::Read { call, query });
         async move {
             pushed?;
             match fate.await {
                 Ok(Err(Failure::Unknown)) | Err(_) => Err(Failure::Stopped),
                 Ok(answer) => answer,
             }
+        }
+    }
+
+    /// Runs `look` on the state of this member as it is, with the last position applied: for people who want to know, also
+    /// while nobody leads. A member that has started anew may show less than it did before.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`] or [`Failure::Stopped`].
+    pub fn inspect<R, Q>(
+        &self,
+        look: Q,
+    ) -> impl Future<Output = Result<R, Failure>> + Send + use<S, R, Q>
+    where
+        R: Send + 'static,
+        Q: FnOnce(&S, Position) -> R + Send + 'static,
+    {
+        let (answer, seen) = oneshot::channel();
+        let look = Box::new(move |state: &S, applied: Position| {
+            // As in [`Node::read`].
+            let _ = answer.send(look(state, applied));
+        });
+        let pushed = self.push(Request::Look { look });
+        async move {
+            pushed?;
+            seen.await.map_err(|_| Failure::Stopped)
         }
     }
 

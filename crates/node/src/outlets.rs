@@ -12,7 +12,7 @@ use crate::gate::CloseOnDrop;
 use crate::ledger::Ledger;
 use crate::members::Members;
 use crate::orders::Orders;
-use crate::request::{Applied, ReadStamp, Waiter, tell};
+use crate::request::{Applied, Waiter, tell};
 use crate::status::{HealthStatus, Load, NodeStatus};
 use crate::waiting::Waiting;
 
@@ -107,10 +107,9 @@ impl<S: StateMachine> Outlets<S> {
                     waiter.fail(failure);
                 }
             }
-            Effect::Read { ticket } => {
-                if let Some(Waiter::Read(level, query)) = self.waiting.take(ticket) {
-                    let applied = replica.applied();
-                    query(Ok((replica.machine(), ReadStamp { level, applied })));
+            Effect::Read { ticket, stamp } => {
+                if let Some(Waiter::Read(query)) = self.waiting.take(ticket) {
+                    query(Ok((replica.machine(), stamp)));
                 }
             }
             Effect::TakeSnapshot { .. }

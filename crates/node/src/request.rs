@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    Change, Direction, Failure, Instant, LinkStatus, NodeId, PeerStatus, Position, ReadLevel,
-    SessionCall, SessionId, SnapshotMeta, StateMachine,
+    Change, Direction, Failure, Instant, LinkStatus, NodeId, PeerStatus, Position, ReadCall,
+    ReadStamp, SessionCall, SessionId, SnapshotMeta, StateMachine,
 };
 use tokio::sync::oneshot;
 
@@ -14,19 +14,10 @@ use crate::orders::{Outcome, Promoted, Transferred};
 /// A command that was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied<R> {
-    /// Where it stands in the log.
+    /// Where it stands in the log. Good as [`ReadCall::after`] of a read through any member, which then sees it.
     pub position: Position,
     /// What the state machine answered.
     pub reply: R,
-}
-
-/// What a read saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadStamp {
-    /// How fresh it had to be.
-    pub level: ReadLevel,
-    /// The last position applied in the state it saw.
-    pub applied: Position,
 }
 
 /// The state of a member, reduced to a number.
@@ -63,6 +54,9 @@ impl PeerProgress {
 /// A read to be run on the state, or to be told why it cannot be.
 pub(crate) type Query<S> = Box<dyn FnOnce(Result<(&S, ReadStamp), Failure>) + Send>;
 
+/// A look at the state as it is, and at the last position applied.
+pub(crate) type Look<S> = Box<dyn FnOnce(&S, Position) + Send>;
+
 /// Where the fate of a command is awaited.
 pub(crate) type WriteAnswer<S> =
     oneshot::Sender<Result<Applied<<S as StateMachine>::Reply>, Failure>>;
@@ -90,8 +84,11 @@ pub(crate) enum Request<S: StateMachine> {
         answer: CloseAnswer,
     },
     Read {
-        level: ReadLevel,
+        call: ReadCall,
         query: Query<S>,
+    },
+    Look {
+        look: Look<S>,
     },
     Digest {
         answer: oneshot::Sender<Digest>,
@@ -139,6 +136,7 @@ impl<S: StateMachine> Request<S> {
             + match self {
                 Self::Write { command, .. } => command.len(),
                 Self::Read { query, .. } => size_of_val(&**query),
+                Self::Look { look } => size_of_val(&**look),
                 Self::Open { .. }
                 | Self::Close { .. }
                 | Self::Digest { .. }
@@ -157,7 +155,8 @@ impl<S: StateMachine> Request<S> {
             Self::Close { answer, .. } => fail(answer, failure),
             Self::Read { query, .. } => query(Err(failure)),
             // Who waits learns it from the dropped sender.
-            Self::Digest { .. }
+            Self::Look { .. }
+            | Self::Digest { .. }
             | Self::Direct { .. }
             | Self::Flows { .. }
             | Self::Peers { .. }
@@ -171,7 +170,7 @@ pub(crate) enum Waiter<S: StateMachine> {
     Write(WriteAnswer<S>),
     Open(OpenAnswer),
     Close(CloseAnswer),
-    Read(ReadLevel, Query<S>),
+    Read(Query<S>),
 }
 
 impl<S: StateMachine> Waiter<S> {
@@ -180,7 +179,7 @@ impl<S: StateMachine> Waiter<S> {
             Self::Write(answer) => fail(answer, failure),
             Self::Open(answer) => fail(answer, failure),
             Self::Close(answer) => fail(answer, failure),
-            Self::Read(_, query) => query(Err(failure)),
+            Self::Read(query) => query(Err(failure)),
         }
     }
 }

@@ -222,7 +222,12 @@ impl<'a, S: StateMachine> Attempts<'a, S> {
             Failure::NotLeader { .. } | Failure::NoRoom => Duration::from_millis(20),
             // Once every one of them has said so, it stays so.
             Failure::Stopped if self.stopped < self.members.len() => Duration::ZERO,
-            Failure::Stopped | Failure::TooLarge { .. } | Failure::Session(_) => {
+            Failure::Stopped
+            | Failure::TooLarge { .. }
+            | Failure::Session(_)
+            // Only reads end so.
+            | Failure::TooStale { .. }
+            | Failure::NotApplied { .. } => {
                 return Err(self.end(failure));
             }
         };

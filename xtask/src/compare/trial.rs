@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use quorate_core::{Policy, ReadLevel};
+use quorate_core::Policy;
 use quorate_load::{Ending, Keys, Open, Opened, Workload, in_this_thread, name_key, open};
 use redis::{Cmd, Value};
 use tokio::time::{sleep, sleep_until};
@@ -137,7 +137,7 @@ async fn one(plan: &Plan, script: &Script, mut members: Members, policy: Policy)
     let audit = audit(&members, &opened, &workload).await?;
     let promised = Promise {
         keeps: policy.keeps_acknowledged(),
-        fresh: policy.read_level == ReadLevel::Linearizable,
+        fresh: policy.read_level.is_linearizable(),
     };
     Ok(aftermath::judge(script, &opened, &struck, &audit, promised))
 }

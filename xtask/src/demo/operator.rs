@@ -115,7 +115,7 @@ impl Allowance {
             matches!(policy.write_ack, WriteAck::None | WriteAck::One)
         );
         Self {
-            stale: weak || policy.read_level != quorate_core::ReadLevel::Linearizable,
+            stale: weak || !policy.read_level.is_linearizable(),
             lost: if weak {
                 reported.map(|reported| exposed + reported)
             } else {

@@ -43,8 +43,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             self.apply_run(&run, out);
             self.snapshots.on_applied(weight);
         }
-        self.reads.ready(self.applied_for_reads(), |ticket| {
-            out.push(Effect::Read { ticket });
+        self.reads.ready(self.applied_for_reads(), |ticket, stamp| {
+            out.push(Effect::Read { ticket, stamp });
         });
         if self.state.loading.is_none() && self.snapshots.begin(self.state.applied) {
             out.push(Effect::TakeSnapshot {

@@ -1,12 +1,13 @@
-//! What goes on between members beside the log: commands and reads for the leader, pieces of snapshots.
+//! What goes on between members beside the log: commands for the leader, pieces of snapshots; for reads see `asking`.
 
 use super::event::{Clock, Effect, Effects};
+use super::reads::Question;
 use super::serving::Asked;
-use super::snapshots::{Fetch, Piece, Question};
+use super::snapshots::{Fetch, Piece, Question as Next};
 use super::{Parcel, Replica};
 use crate::{
-    Batch, Epoch, Input, Instant, NodeId, Position, Rejection, ReplicatedLog, SnapshotMeta,
-    StateMachine, Status, Ticket,
+    Batch, Epoch, Input, Instant, NodeId, Rejection, ReplicatedLog, SnapshotMeta, StateMachine,
+    Status,
 };
 
 impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
@@ -28,8 +29,14 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 self.on_forward(clock, (from, epoch, attempt), batch, out);
             }
             Parcel::Refused { attempt, why } => self.on_refused(now, attempt, why, out),
-            Parcel::ReadAt { round } => self.on_question(now, from, round, out),
-            Parcel::ReadFrom { round, answer } => self.reads.on_answer(now, round, answer),
+            Parcel::ReadAt { round, lease } => {
+                self.on_question(now, from, Question { round, lease }, out);
+            }
+            Parcel::ReadFrom {
+                round,
+                leased,
+                answer,
+            } => self.on_read_from(now, round, leased, answer),
             Parcel::ChunkRequest {
                 snapshot,
                 offset,
@@ -167,80 +174,6 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         }
     }
 
-    /// Asks whoever leads from where on reads may be answered.
-    pub(super) fn ask(&mut self, now: Instant, out: &mut Effects<L, S>) {
-        while let Some(leader) = self.leading.status.leader {
-            let Some(round) = self.reads.ask(now, self.leading.status.epoch) else {
-                return;
-            };
-            if leader == self.config.id {
-                self.on_question(now, leader, round, out);
-            } else {
-                out.push(Effect::Send {
-                    to: leader,
-                    parcel: Parcel::ReadAt { round },
-                });
-            }
-        }
-    }
-
-    pub(super) fn on_question(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        round: u64,
-        out: &mut Effects<L, S>,
-    ) {
-        let ticket = self.next_ticket();
-        if self.reads.on_question(ticket, from, round) {
-            self.step_log(now, Input::Read { ticket }, out);
-            return;
-        }
-        let why = Rejection::Overloaded {
-            retry_after: self.config.retry_after,
-        };
-        self.answer(now, from, round, Err(why), out);
-    }
-
-    pub(super) fn on_read_answer(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        answer: Result<Position, Rejection>,
-        out: &mut Effects<L, S>,
-    ) {
-        if let Some((from, round)) = self.reads.asked_by(ticket) {
-            self.answer(now, from, round, answer, out);
-        }
-    }
-
-    pub(super) fn answer(
-        &mut self,
-        now: Instant,
-        to: NodeId,
-        round: u64,
-        answer: Result<Position, Rejection>,
-        out: &mut Effects<L, S>,
-    ) {
-        if to == self.config.id {
-            self.reads.on_answer(now, round, answer);
-        } else {
-            out.push(Effect::Send {
-                to,
-                parcel: Parcel::ReadFrom { round, answer },
-            });
-        }
-    }
-
-    /// While a snapshot is being loaded no read is answered: the state is about to jump.
-    pub(super) fn applied_for_reads(&self) -> Position {
-        if self.state.loading.is_some() || !self.log.is_sound() {
-            Position::ZERO
-        } else {
-            self.state.applied
-        }
-    }
-
     /// A snapshot is offered. One that is being fetched already goes on where it stands, from whoever offers it now.
     pub(super) fn on_fetch(
         &mut self,
@@ -305,7 +238,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         let (chunk, patience) = (self.config.chunk_bytes, self.config.retry_interval);
         while let Some(fetch) = &mut self.snapshots.fetch {
             match fetch.ask(now, chunk, patience) {
-                Question::Ask(piece) => {
+                Next::Ask(piece) => {
                     let Piece {
                         from,
                         snapshot,
@@ -320,9 +253,9 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                     out.push(Effect::Send { to: from, parcel });
                 }
                 // If there is no other, the same is asked again.
-                Question::Turn => _ = self.turn_fetch(),
-                Question::Later => return,
-                Question::GiveUp => self.snapshots.fetch = None,
+                Next::Turn => _ = self.turn_fetch(),
+                Next::Later => return,
+                Next::GiveUp => self.snapshots.fetch = None,
             }
         }
     }

@@ -6,13 +6,16 @@ use core::fmt::{self, Debug};
 use bytes::Bytes;
 
 use super::image::Image;
-use super::{Failure, HandOverAnswer, HandOverReason, Parcel};
+use super::{Failure, HandOverAnswer, HandOverReason, Parcel, ReadStamp};
 use crate::{
     Configuration, Direction, Epoch, Instant, LinkEvent, Mark, NodeId, Position, Rejection,
     ReplicatedLog, Report, SessionId, SnapshotMeta, StateMachine, Ticket, Timestamp,
 };
 
 /// One reading of both clocks.
+///
+/// It is to be taken *after* what it is handed in with has come: a member that is stopped between the two could otherwise
+/// believe that a leader's word, or a question, was older than it is. Leases rest on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     /// The monotonic clock: timeouts.
@@ -145,6 +148,8 @@ pub enum Effect<L: ReplicatedLog, S: StateMachine> {
     Read {
         /// The client's request.
         ticket: Ticket,
+        /// What the answer stands for.
+        stamp: ReadStamp,
     },
     /// Write this state out as a snapshot, then say [`Event::SnapshotStored`].
     TakeSnapshot {
@@ -221,7 +226,7 @@ impl<L: ReplicatedLog, S: StateMachine> Debug for Effect<L, S> {
             Self::Opened { ticket, session } => write!(f, "Opened {ticket}: {session}"),
             Self::Closed { ticket } => write!(f, "Closed {ticket}"),
             Self::Fail { ticket, failure } => write!(f, "Fail {ticket}: {failure}"),
-            Self::Read { ticket } => write!(f, "Read {ticket}"),
+            Self::Read { ticket, stamp } => write!(f, "Read {ticket}: {stamp}"),
             Self::TakeSnapshot {
                 position, epoch, ..
             } => {

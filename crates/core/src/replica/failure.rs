@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::{Epoch, NodeId, Rejection, SessionError};
+use crate::{Epoch, NodeId, Position, Rejection, SessionError};
 
 /// How a request failed. All but [`Failure::Unknown`] say that it surely had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,22 @@ pub enum Failure {
     /// The session did not take it. This attempt surely had no effect; an earlier one under the same number may have had.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// No leader said in time how old the state here is, which may be older than the read allows.
+    #[error(
+        "the state here may be older than the read allows, and no leader said otherwise in time"
+    )]
+    TooStale {
+        /// How old at most, if it was ever known in this life of the member.
+        behind: Option<Duration>,
+    },
+    /// What the read was to include was not applied here in time.
+    #[error("position {after} was not applied here in time, the last one is {applied}")]
+    NotApplied {
+        /// The position asked for.
+        after: Position,
+        /// The last one that is applied.
+        applied: Position,
+    },
     /// The member has stopped before it took the request.
     #[error("the member has stopped")]
     Stopped,

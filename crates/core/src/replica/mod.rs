@@ -4,6 +4,7 @@
 //! [`ReplicatedLog`], without knowing which:
 //!
 //! - **any member serves any client**: commands are handed to whoever leads, reads ask it for a position;
+//! - **reads as fresh as asked**, each at its own [level](crate::ReadLevel), each answer with a stamp that says what it stands for;
 //! - **at most once**: every command has a number; what is handed over again after a leader change, or arrives
 //!   twice, is applied once ([`Label`](crate::Label));
 //! - **exactly once**, for clients that number their commands in a session ([`SessionCall`](crate::SessionCall)):
@@ -16,6 +17,8 @@
 //! that a backlog does not hold up heartbeats.
 
 mod apply;
+mod asking;
+mod awaited;
 mod between;
 mod calls;
 mod config;
@@ -48,7 +51,7 @@ use self::health::Healths;
 pub use self::health::{HandOverAnswer, HandOverReason, Health, HealthConfig, Rest};
 use self::image::Bookkeeping;
 pub use self::image::{Image, Restored};
-pub use self::level::{ReadLevel, UnknownReadLevel};
+pub use self::level::{ReadCall, ReadLevel, ReadStamp, UnknownReadLevel};
 use self::orders::{Order, Orders};
 use self::origins::mix;
 pub use self::parcel::Parcel;
@@ -111,6 +114,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             epoch: snapshot.map_or(Epoch::default(), |snapshot| snapshot.epoch),
             loading: None,
         };
+        // Whoever has never heard of an epoch has never applied anything.
+        let is_new = log.status().epoch == Epoch::default() && snapshot.is_none();
         let leading = Leading {
             status: log.status(),
             former: log.status().epoch,
@@ -123,7 +128,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         };
         Self {
             writes: Writes::new(&config),
-            reads: Reads::new(&config),
+            reads: Reads::new(&config, is_new),
             snapshots: Snapshots::new(&config, snapshot),
             wishes: Wishes::default(),
             serving: Serving::new(&config),
@@ -164,17 +169,6 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             Err(Failure::NoRoom)
         };
         if let Err(failure) = taken {
-            out.push(Effect::Fail { ticket, failure });
-        }
-    }
-
-    /// Takes a client's read; its fate is one [`Effect::Read`] or [`Effect::Fail`] under `ticket`. It leaves with the
-    /// next [`Self::flush`].
-    pub fn read(&mut self, ticket: Ticket, level: ReadLevel, out: &mut Effects<L, S>) {
-        let local = level == ReadLevel::Local && self.state.loading.is_none();
-        if local {
-            out.push(Effect::Read { ticket });
-        } else if let Err(failure) = self.reads.submit(ticket) {
             out.push(Effect::Fail { ticket, failure });
         }
     }
@@ -425,7 +419,8 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         let failure = self.no_leader();
         let mut fail = |ticket, failure| out.push(Effect::Fail { ticket, failure });
         self.writes.expire(now, failure, &mut fail);
-        self.reads.expire(now, failure, &mut fail);
+        let applied = self.state.applied;
+        self.reads.expire(now, applied, failure, &mut fail);
     }
 
     fn no_leader(&self) -> Failure {

@@ -33,11 +33,15 @@ pub enum Parcel<M> {
     ReadAt {
         /// Echoed in the answer.
         round: u64,
+        /// Whether a leader's lease is enough for the answer.
+        lease: bool,
     },
     /// The answer to [`Parcel::ReadAt`].
     ReadFrom {
         /// The question.
         round: u64,
+        /// Whether it was answered by the leader's lease alone.
+        leased: bool,
         /// The position, or why not.
         answer: Result<Position, Rejection>,
     },

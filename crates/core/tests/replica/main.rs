@@ -3,6 +3,7 @@
 
 mod fetching;
 mod health;
+mod reads;
 mod sessions;
 mod support;
 mod wishes;
@@ -224,9 +225,15 @@ fn a_linearizable_read_waits_for_the_position_that_the_leader_names() {
     bench.order(Order::Follow(1, 2)).read(4);
     let seen = bench.seen();
     let round = Bench::LIFE + 1;
-    assert_eq!(seen, [format!("Send to 2: ReadAt {{ round: {round} }}")]);
+    assert_eq!(
+        seen,
+        [format!(
+            "Send to 2: ReadAt {{ round: {round}, lease: false }}"
+        )]
+    );
     let late = Parcel::ReadFrom {
         round: round - 1,
+        leased: false,
         answer: Ok(Position(0)),
     };
     assert!(
@@ -235,6 +242,7 @@ fn a_linearizable_read_waits_for_the_position_that_the_leader_names() {
     );
     let answer = Parcel::ReadFrom {
         round,
+        leased: false,
         answer: Ok(Position(2)),
     };
     assert!(bench.receive(2, answer).seen().is_empty());
@@ -246,7 +254,7 @@ fn a_linearizable_read_waits_for_the_position_that_the_leader_names() {
     );
     assert_eq!(
         bench.order(Order::Commit(foreign(2, 1, &[b"b"]))).seen(),
-        ["Read 4"]
+        ["Read 4: linearizable at 2, 0ns behind"]
     );
 }
 
@@ -337,10 +345,14 @@ fn a_linearizable_read_waits_until_the_state_is_known_to_be_that_of_the_leaders_
     bench.seen();
     let answer = Parcel::ReadFrom {
         round,
+        leased: false,
         answer: Ok(Position(1)),
     };
     assert!(bench.receive(2, answer).seen().is_empty());
-    assert_eq!(bench.order(Order::Doubt(false)).seen(), ["Read 4"]);
+    assert_eq!(
+        bench.order(Order::Doubt(false)).seen(),
+        ["Read 4: linearizable at 1, 0ns behind"]
+    );
 }
 
 #[test]

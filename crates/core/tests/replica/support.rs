@@ -6,9 +6,9 @@ use bytes::Bytes;
 use quorate_core::{
     At, Batch, BatchBuilder, Carry, Change, Clock, Committed, Configuration, Effect, Effects,
     Epoch, Event, Input, Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox,
-    Output, Parcel, PeerStatus, Position, ReadLevel, Record, Rejection, Replica, ReplicaConfig,
-    ReplicatedLog, Report, RestoreError, Restored, RoleKind, SessionCall, SnapshotMeta,
-    SnapshotSource, StateMachine, Status, Ticket, Timestamp,
+    Output, Parcel, PeerStatus, Position, ReadCall, ReadLevel, Record, Rejection, Replica,
+    ReplicaConfig, ReplicatedLog, Report, RestoreError, Restored, RoleKind, SessionCall,
+    SnapshotMeta, SnapshotSource, StateMachine, Status, Ticket, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,8 @@ pub(crate) struct Scripted {
     mark: Mark,
     /// The order to hand over that is not answered.
     handing: Ticket,
+    /// Until when it holds a lease.
+    lease: Option<Instant>,
 }
 
 impl Scripted {
@@ -72,6 +74,10 @@ impl Scripted {
                 self.handing = ticket;
                 out.send(to, Order::Handed(ticket.0, next.map(NodeId::get)));
             }
+            Input::Receive {
+                message: Order::Lease(until),
+                ..
+            } => self.lease = Some(Instant::from_nanos(until * 1_000_000)),
             Input::Reconfigure { ticket, change } => match self.refuse.take() {
                 Some(why) => out.push(Output::Reject { ticket, why }),
                 None => out.send(to, Order::Changed(ticket.0, change)),
@@ -97,6 +103,8 @@ pub(crate) enum Order {
     /// Another member needs a snapshot that includes this.
     Want(u64),
     Doubt(bool),
+    /// There is a lease until so many milliseconds after the beginning.
+    Lease(u64),
     Members(Configuration),
     Matched(u64),
     Reconfigured(u64),
@@ -176,6 +184,7 @@ impl ReplicatedLog for Scripted {
             matched: None,
             mark: memory.durable,
             handing: Ticket(0),
+            lease: None,
         })
     }
 
@@ -293,6 +302,11 @@ impl ReplicatedLog for Scripted {
 
     fn status(&self) -> Status {
         self.status
+    }
+
+    fn lease(&self, now: Instant) -> Option<Position> {
+        let holds = self.lease.is_some_and(|until| until > now);
+        (holds && self.status.role == RoleKind::Leader).then_some(self.status.committed)
     }
 
     fn is_sound(&self) -> bool {
@@ -444,8 +458,12 @@ impl Bench {
     }
 
     pub(crate) fn read(&mut self, ticket: u64) -> &mut Self {
+        self.read_at(ticket, ReadLevel::Linearizable)
+    }
+
+    pub(crate) fn read_at(&mut self, ticket: u64, call: impl Into<ReadCall>) -> &mut Self {
         self.replica
-            .read(Ticket(ticket), ReadLevel::Linearizable, &mut self.out);
+            .read(self.clock, Ticket(ticket), call, &mut self.out);
         self.turn()
     }
 

@@ -63,9 +63,14 @@ pub struct Options {
     /// policy's
     #[arg(long, env = "QUORATE_DURABILITY", value_name = "HOW")]
     pub durability: Option<String>,
-    /// How fresh reads are: linearizable, local; instead of the policy's
+    /// How fresh reads are that do not say otherwise: linearizable, lease, bounded:<milliseconds>ms, local; instead of the
+    /// policy's
     #[arg(long, env = "QUORATE_READ_LEVEL", value_name = "LEVEL")]
     pub read_level: Option<String>,
+    /// Let a leader answer lease reads without a quorum, on the assumption that no member's clock runs faster than another's
+    /// by more than so many millionths; the same on all members [default: no leases]
+    #[arg(long, env = "QUORATE_LEASE_DRIFT_PPM", value_name = "PPM")]
+    pub lease_drift_ppm: Option<u64>,
     /// Seek to lead after so long without a leader; drawn anew each time between this and twice this
     /// [default: 300]
     #[arg(long, env = "QUORATE_ELECTION_TIMEOUT_MS", value_name = "MS")]
@@ -160,6 +165,7 @@ impl Options {
             protocol: self.protocol.or(other.protocol),
             durability: self.durability.or(other.durability),
             read_level: self.read_level.or(other.read_level),
+            lease_drift_ppm: self.lease_drift_ppm.or(other.lease_drift_ppm),
             election_timeout_ms: self.election_timeout_ms.or(other.election_timeout_ms),
             heartbeat_ms: self.heartbeat_ms.or(other.heartbeat_ms),
             request_timeout_ms: self.request_timeout_ms.or(other.request_timeout_ms),
@@ -223,7 +229,7 @@ mod tests {
             }
             count += 1;
         }
-        assert_eq!(count, 27);
+        assert_eq!(count, 28);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use quorate_core::{ClusterId, Durability, NodeId, Policy, Protocol};
 use quorate_node::NodeConfig;
-use quorate_paxos::PaxosConfig;
+use quorate_paxos::{Lease as PaxosLease, PaxosConfig};
 use quorate_primary_backup::PrimaryBackupConfig;
-use quorate_raft::RaftConfig;
+use quorate_raft::{Lease as RaftLease, RaftConfig};
 
 use super::members::{Founding, MEMBER_ID_MAX, is_address, members};
 use super::{ConfigError, Options};
@@ -200,15 +200,25 @@ fn log(
     id: NodeId,
     Founding { voters, learners }: &Founding,
 ) -> Result<LogConfig, ConfigError> {
+    if let Some(ppm) = options.lease_drift_ppm {
+        within("lease-drift-ppm", ppm, 0, 900_000)?;
+    }
+    let drift_ppm = options.lease_drift_ppm.map(|ppm| ppm as u32);
     let log = match policy.protocol {
         Protocol::Raft => LogConfig::Raft(RaftConfig {
+            lease: drift_ppm.map(|drift_ppm| RaftLease { drift_ppm }),
             learners: learners.clone(),
             ..RaftConfig::new(id, voters)
         }),
         Protocol::Paxos => LogConfig::Paxos(PaxosConfig {
+            lease: drift_ppm.map(|drift_ppm| PaxosLease { drift_ppm }),
             learners: learners.clone(),
             ..PaxosConfig::new(id, voters)
         }),
+        Protocol::PrimaryBackup if drift_ppm.is_some() => {
+            let why = "a log without elections has no leases";
+            return absurd("lease-drift-ppm", drift_ppm.unwrap_or_default(), why);
+        }
         Protocol::PrimaryBackup => LogConfig::PrimaryBackup(PrimaryBackupConfig {
             write_ack: policy.write_ack,
             learners: learners.clone(),
@@ -341,7 +351,7 @@ mod tests {
              --peer-addr p:4 --read-level local --election-timeout-ms 900 --heartbeat-ms 100 \
              --request-timeout-ms 1234 --segment-bytes 33554432 --snapshot-every-bytes 100000 \
              --max-value-bytes 1000 --max-request-bytes 100000 --max-connections 5 --allow-faults \
-             --threads 2 --require-data",
+             --threads 2 --require-data --lease-drift-ppm 1000",
         )
         .unwrap();
         let Settings { node, server, .. } = &settings;
@@ -366,6 +376,7 @@ mod tests {
         assert_eq!(raft.voters, [NodeId(1), NodeId(2)]);
         assert_eq!(raft.election_timeout, Duration::from_millis(900));
         assert_eq!(raft.heartbeat_interval, Duration::from_millis(100));
+        assert_eq!(raft.lease, Some(RaftLease { drift_ppm: 1000 }));
     }
 
     #[test]
@@ -452,6 +463,14 @@ mod tests {
             ),
             ("--id 1 --data d --max-connections 0", "--max-connections 0"),
             ("--id 1 --data d --threads 0", "--threads 0"),
+            (
+                "--id 1 --data d --lease-drift-ppm 900001",
+                "--lease-drift-ppm 900001",
+            ),
+            (
+                "--id 1 --data d --protocol primary-backup --lease-drift-ppm 0",
+                "has no leases",
+            ),
         ];
         for (flags, reason) in refused {
             let error = settings(flags).expect_err(flags).to_string();

@@ -187,6 +187,8 @@ pub(crate) fn failure(failure: Failure) -> Answer {
         }
         Failure::Session(SessionError::Expired) => format!("NOSESSION {failure}"),
         Failure::Session(SessionError::Forgotten) => format!("NOREPLY {failure}"),
+        Failure::TooStale { .. } => format!("STALE {failure}"),
+        Failure::NotApplied { .. } => format!("NOTAPPLIED {failure}"),
         Failure::Stopped => format!("STOPPED {failure} before it took the request"),
     };
     Answer::Error(text)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use quorate_core::Failure;
+use quorate_core::{Failure, Position, ReadStamp};
 use quorate_node::Applied;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::admin::{self, Caller};
 use super::answer::{Answer, Shape, failure};
 use super::fault;
+use super::level::Terms;
 use super::member::Member;
 use super::members;
 use super::order;
@@ -47,8 +48,17 @@ pub(crate) struct Connection<M> {
     shared: Arc<Shared>,
     closing: watch::Receiver<bool>,
     caller: Caller,
+    /// What this connection's writes and reads so far include.
+    seen: Position,
     input: Input,
     output: BytesMut,
+}
+
+/// Reads that are asked as one, and on which terms.
+#[derive(Default)]
+struct Asking {
+    terms: Terms,
+    reads: Vec<Read>,
 }
 
 /// Requests on their way in.
@@ -103,6 +113,7 @@ impl<M: Member> Connection<M> {
             closing: shared.closing.clone(),
             shared,
             caller: Caller::new(id, address.to_string()),
+            seen: Position::ZERO,
             input,
             output: BytesMut::new(),
         }
@@ -174,7 +185,7 @@ impl<M: Member> Connection<M> {
     /// Carries out the requests of a round and says the answers in their order.
     async fn execute(&mut self, requests: Vec<Request>) -> io::Result<Option<End>> {
         let mut slots = Vec::with_capacity(requests.len());
-        let mut reads = Vec::new();
+        let mut asking = Asking::default();
         for request in requests {
             match request {
                 Request::Ready(answer) => slots.push(Slot::Ready(answer)),
@@ -185,50 +196,61 @@ impl<M: Member> Connection<M> {
                     ..
                 }) => {
                     // It must not be seen by the reads before it.
-                    if !reads.is_empty() {
-                        self.settle(&mut slots, &mut reads).await?;
+                    if !asking.reads.is_empty() {
+                        self.settle(&mut slots, &mut asking).await?;
                     }
                     slots.push(Slot::Write(self.member.propose(place, command), shape));
                 }
-                Request::Read(read) => {
-                    reads.push(read);
+                Request::Read(read, terms) => {
+                    if terms != asking.terms && !asking.reads.is_empty() {
+                        self.settle(&mut slots, &mut asking).await?;
+                    }
+                    asking.terms = terms;
+                    asking.reads.push(read);
                     slots.push(Slot::Read);
                 }
                 Request::Alone(alone) => {
-                    self.settle(&mut slots, &mut reads).await?;
+                    self.settle(&mut slots, &mut asking).await?;
                     if let Some(end) = self.attend(alone).await? {
                         return Ok(Some(end));
                     }
                 }
             }
         }
-        self.settle(&mut slots, &mut reads).await?;
+        self.settle(&mut slots, &mut asking).await?;
         Ok(None)
     }
 
     /// Waits for what was handed in and says the answers. No write stands behind a read; and the reads are asked only
     /// when the writes before them are settled, so that they see them.
-    async fn settle<F>(&mut self, slots: &mut Vec<Slot<F>>, reads: &mut Vec<Read>) -> io::Result<()>
+    async fn settle<F>(&mut self, slots: &mut Vec<Slot<F>>, asking: &mut Asking) -> io::Result<()>
     where
         F: Future<Output = Result<Applied<Reply>, Failure>>,
     {
-        let mut found = VecDeque::new();
+        let (mut found, mut stamp) = (VecDeque::new(), None);
         for slot in slots.drain(..) {
             let answer = match slot {
                 Slot::Ready(answer) => answer,
                 Slot::Write(outcome, shape) => match outcome.await {
-                    Ok(applied) => shape.say(applied.reply),
+                    Ok(applied) => {
+                        self.seen = self.seen.max(applied.position);
+                        shape.say(applied.reply)
+                    }
                     Err(cause) => failure(cause),
                 },
                 Slot::Read => {
                     if found.is_empty() {
-                        found = self.ask(reads).await;
+                        (found, stamp) = self.ask(asking).await;
                     }
-                    match found.pop_front().expect("every read is answered") {
+                    let answer = match found.pop_front().expect("every read is answered") {
                         Found::Answer(answer) => answer,
                         Found::Keys(view, pattern) => {
                             keys(view, pattern, self.shared.config.limits.answer_bytes_max).await
                         }
+                    };
+                    match stamp {
+                        Some(stamp) => asking.terms.say(answer, stamp),
+                        None => answer,
                     }
                 }
             };
@@ -237,26 +259,27 @@ impl<M: Member> Connection<M> {
         Ok(())
     }
 
-    /// Asks these questions as one, and takes off those that were answered: at least the first.
-    async fn ask(&self, reads: &mut Vec<Read>) -> VecDeque<Found> {
-        let asked = std::mem::take(reads);
+    /// Asks these questions as one, and takes off those that were answered: at least the first. No stamp: none was.
+    async fn ask(&mut self, asking: &mut Asking) -> (VecDeque<Found>, Option<ReadStamp>) {
+        let asked = std::mem::take(&mut asking.reads);
         let count = asked.len();
         let answer_bytes_max = self.shared.config.limits.answer_bytes_max;
         let query = move |store: &_| {
             let found = ask_all(store, &asked, ROUND_WEIGHT_MAX, answer_bytes_max);
             (asked, found)
         };
-        match self
-            .member
-            .read(self.shared.config.policy.read_level, query)
-            .await
-        {
-            Ok((mut asked, found)) => {
+        let call = asking.terms.call(self.shared.config.policy.read_level);
+        match self.member.read(call, query).await {
+            Ok(((mut asked, found), stamp)) => {
                 asked.drain(..found.len());
-                *reads = asked;
-                found
+                asking.reads = asked;
+                self.seen = self.seen.max(stamp.applied);
+                (found, Some(stamp))
             }
-            Err(cause) => (0..count).map(|_| Found::Answer(failure(cause))).collect(),
+            Err(cause) => {
+                let failed = (0..count).map(|_| Found::Answer(failure(cause)));
+                (failed.collect(), None)
+            }
         }
     }
 
@@ -316,6 +339,7 @@ impl<M: Member> Connection<M> {
                 }
                 Err(refusal) => refusal,
             },
+            b"index" if rest.is_empty() => Answer::count(self.seen.get()),
             b"members" if rest.is_empty() => members::listed(self.member.members().await),
             b"help" => members::help(),
             _ => self.order(words).await,

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{Failure, NodeId, ReadLevel, SessionId};
+use quorate_core::{Failure, NodeId, ReadCall, ReadStamp, SessionId};
 use quorate_node::{Applied, OrderError, Promoted};
 
 use super::members::{MemberOrder, Ordered};
@@ -31,12 +31,12 @@ pub(crate) trait Member: Clone + Send + Sync + 'static {
     fn close_session(&self, session: SessionId)
     -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Puts a question to the state, once it is fresh enough for the level.
+    /// Puts a question to the state, once it is fresh enough.
     fn read<R: Send + 'static>(
         &self,
-        level: ReadLevel,
+        call: ReadCall,
         query: impl FnOnce(&KvStore) -> R + Send + 'static,
-    ) -> impl Future<Output = Result<R, Failure>> + Send;
+    ) -> impl Future<Output = Result<(R, ReadStamp), Failure>> + Send;
 
     /// What is known of the member: names and values, in the order to show them.
     fn fields(&self) -> impl Future<Output = Vec<(&'static str, String)>> + Send;

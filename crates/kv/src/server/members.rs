@@ -187,7 +187,7 @@ pub(crate) fn listed(members: Vec<Vec<(&'static str, String)>>) -> Answer {
 
 /// The answer to `QUORATE HELP`.
 pub(crate) fn help() -> Answer {
-    const LINES: [&str; 21] = [
+    const LINES: [&str; 25] = [
         "QUORATE <subcommand> [<argument> ...]. Subcommands are:",
         "STATUS",
         "    What this member knows of itself and of its peers.",
@@ -205,6 +205,10 @@ pub(crate) fn help() -> Answer {
         "    Shows the policy, or how bulk leaves this member from now on.",
         "SESSION <OPEN [ttl ms] | <id> <sequence> <command ...> | CLOSE <id>>",
         "    Commands that are applied once each, however often they are sent under their number.",
+        "READ <LINEARIZABLE | LEASE | BOUNDED <ms> | LOCAL> [AFTER <index>] <command ...>",
+        "    The value, how it was read, up to which index, and how far behind at most.",
+        "INDEX | AFTER <index> <command ...>",
+        "    The index that includes all this connection has written and read; a read that includes it, on any member.",
         "PROMOTE [ROUND number] [FORCE]",
         "    Appoints this member, where leaders are not elected.",
         "FAULT ...",

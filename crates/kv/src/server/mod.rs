@@ -48,6 +48,7 @@ mod answer;
 mod budget;
 mod connection;
 mod fault;
+mod level;
 mod member;
 mod members;
 mod node;

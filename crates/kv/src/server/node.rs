@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{Failure, LinkStatus, NodeId, Policy, ReadLevel, SessionId};
+use quorate_core::{Failure, LinkStatus, NodeId, Policy, ReadCall, ReadStamp, SessionId};
 use quorate_journal::Slowness;
 use quorate_node::{Applied, Node, NodeStatus, OrderError, Promoted};
 use quorate_transport::{Direction, Fault, LinkStatus as LaneStatus};
@@ -106,17 +106,18 @@ impl Member for Backing {
 
     fn read<R: Send + 'static>(
         &self,
-        level: ReadLevel,
+        call: ReadCall,
         query: impl FnOnce(&KvStore) -> R + Send + 'static,
-    ) -> impl Future<Output = Result<R, Failure>> + Send {
-        self.node.read(level, move |store, _| query(store))
+    ) -> impl Future<Output = Result<(R, ReadStamp), Failure>> + Send {
+        self.node
+            .read(call, move |store, stamp| (query(store), stamp))
     }
 
     async fn fields(&self) -> Vec<(&'static str, String)> {
         // Asked first, so that what the status says is at least as new.
         let digest = self.node.digest().await;
         let look = |store: &KvStore, _| (store.dbsize(), store.time());
-        let store = self.node.read(ReadLevel::Local, look).await;
+        let store = self.node.inspect(look).await;
         let status = self.node.status().borrow().clone();
         let none = || "none".to_owned();
         let (applied, digest) = match digest {

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use quorate_core::SessionId;
 
 use super::answer::{Answer, Shape, invalid_expire};
+use super::level::Terms;
 use super::verb::{Verb, find};
-use super::{session, set};
+use super::{level, session, set};
 use crate::store::{Command, Only, OnlyExpiry, Raw, Since, parse_integer};
 
 /// What a request comes to.
@@ -13,8 +14,8 @@ use crate::store::{Command, Only, OnlyExpiry, Raw, Since, parse_integer};
 pub(crate) enum Request {
     /// A command for the log.
     Write(Write),
-    /// A question to the state.
-    Read(Read),
+    /// A question to the state, and what its answer has to be.
+    Read(Read, Terms),
     /// Needs nothing: the answer is here.
     Ready(Answer),
     /// Has to wait for all that came before it on this connection.
@@ -142,6 +143,7 @@ fn request(name: &'static str, verb: Verb, a: &[Bytes], sizes: &Sizes) -> Result
         Verb::Client => alone(Alone::Client(a.to_vec())),
         Verb::Config => alone(Alone::Config(a.to_vec())),
         Verb::Quorate if session::holds_command(a) => session::command(a, sizes),
+        Verb::Quorate if level::holds_command(a) => level::command(a, sizes),
         Verb::Quorate => alone(Alone::Quorate(a.to_vec())),
         Verb::Info => alone(Alone::Info),
         Verb::Reset => alone(Alone::Reset),
@@ -154,7 +156,7 @@ fn request(name: &'static str, verb: Verb, a: &[Bytes], sizes: &Sizes) -> Result
         | Verb::Pttl
         | Verb::Dbsize
         | Verb::Scan
-        | Verb::Keys => read(verb, a).map(Request::Read),
+        | Verb::Keys => read(verb, a).map(|read| Request::Read(read, Terms::default())),
         Verb::Append
         | Verb::Decr
         | Verb::Decrby

@@ -34,7 +34,7 @@ pub(crate) fn command(words: &[Bytes], sizes: &Sizes) -> Result<Request, Answer>
             ..write
         })),
         Request::Ready(refusal @ Answer::Error(_)) => Err(refusal),
-        Request::Ready(_) | Request::Read(_) | Request::Alone(_) => Err(Answer::err(
+        Request::Ready(_) | Request::Read(..) | Request::Alone(_) => Err(Answer::err(
             "only commands that write are numbered in a session",
         )),
     }

@@ -53,7 +53,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let level = self.crowd.workload.level(self.crowd.input(request));
         self.turn(host, |process, clock, out| match command {
             Some(command) => process.replica.submit(clock, ticket, command, out),
-            None => process.replica.read(ticket, level, out),
+            None => process.replica.read(clock, ticket, level, out),
         })
     }
 
@@ -71,6 +71,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                     Failure::Unknown => "a client was told that the outcome is unknown",
                     Failure::Overloaded { .. } => "a client was refused: overloaded",
                     Failure::NoRoom => "a client was refused: no room",
+                    Failure::TooStale { .. } => "a read was refused: too stale",
                     _ => "a client was refused: no leader",
                 });
                 self.crowd.on_failure(request, failure)

@@ -87,7 +87,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 });
                 self.hear(request, Err(failure));
             }
-            Effect::Read { ticket } => self.query(host, ticket.0 as usize)?,
+            Effect::Read { ticket, .. } => self.query(host, ticket.0 as usize)?,
             Effect::TakeSnapshot { .. }
             | Effect::ReadChunk { .. }
             | Effect::Receive { .. }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    At, Epoch, Failure, NodeId, Policy, Position, ReadLevel, Rejection, SessionError, SessionId,
-    StateMachine, Timestamp,
+    At, Epoch, Failure, NodeId, Policy, Position, ReadCall, ReadStamp, Rejection, SessionError,
+    SessionId, StateMachine, Timestamp,
 };
 use quorate_node::{Applied, OrderError, Promoted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,15 +112,22 @@ impl Member for Fake {
 
     async fn read<R: Send + 'static>(
         &self,
-        _: ReadLevel,
+        call: ReadCall,
         query: impl FnOnce(&KvStore) -> R + Send + 'static,
-    ) -> Result<R, Failure> {
+    ) -> Result<(R, ReadStamp), Failure> {
         self.state.lock().unwrap().seen.push('r');
         self.allowed.acquire().await.unwrap().forget();
         let mut state = self.state.lock().unwrap();
         match state.failures.pop_front() {
             Some(failure) => Err(failure),
-            None => Ok(query(&state.store)),
+            None => Ok((
+                query(&state.store),
+                ReadStamp {
+                    level: call.level,
+                    applied: Position(1).max(call.after),
+                    behind: None,
+                },
+            )),
         }
     }
 
