@@ -232,6 +232,40 @@ async fn a_command_of_a_session_that_is_sent_to_every_member_is_applied_once(mem
     }
 }
 
+/// Written through one member, read through the others at every level, by the index that the writer was told.
+async fn a_read_of_any_level_sees_on_any_member_the_index_it_comes_after(members: Vec<Member>) {
+    for (number, writer) in members.iter().enumerate() {
+        let told = writer.ask(&format!("SET a v{number}\nQUORATE INDEX")).await;
+        let index = told.strip_prefix("+OK\r\n:").unwrap().trim_end();
+        let value = format!("$2\r\nv{number}\r\n");
+        for member in &members {
+            let after = format!("QUORATE AFTER {index} GET a");
+            assert_eq!(member.ask(&after).await, value);
+            for level in ["LINEARIZABLE", "LEASE", "BOUNDED 300", "LOCAL"] {
+                let request = format!("QUORATE READ {level} AFTER {index} GET a");
+                let answer = member.ask(&request).await;
+                let head = format!("*8\r\n$5\r\nvalue\r\n{value}$5\r\nlevel\r\n");
+                assert!(answer.starts_with(&head), "{request}: {answer}");
+                let seen = answer.split("$5\r\nindex\r\n:").nth(1).unwrap();
+                let seen = seen.split("\r\n").next().unwrap();
+                assert!(seen.parse::<u64>().unwrap() >= index.parse().unwrap());
+            }
+        }
+    }
+    let far = members[1]
+        .ask("QUORATE READ LOCAL AFTER 999999 GET a")
+        .await;
+    assert!(far.starts_with("-NOTAPPLIED "), "{far}");
+    assert_eq!(
+        members[0]
+            .ask("GET none\nQUORATE INDEX")
+            .await
+            .lines()
+            .count(),
+        2
+    );
+}
+
 macro_rules! on_every_log {
     ($($log:ident: $kind:ty = $configure:expr;)*) => {$(
         mod $log {
@@ -252,6 +286,11 @@ macro_rules! on_every_log {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn a_read_of_any_level_sees_on_any_member_the_index_it_comes_after() {
+                super::a_read_of_any_level_sees_on_any_member_the_index_it_comes_after(members().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn keys_expire_although_nobody_writes() {
                 super::keys_expire_although_nobody_writes(members().await).await;
             }
@@ -265,6 +304,12 @@ macro_rules! on_every_log {
 }
 
 on_every_log! {
-    raft: Raft = RaftConfig::new;
-    paxos: Paxos = PaxosConfig::new;
+    raft: Raft = |id, voters| RaftConfig {
+        lease: Some(quorate_raft::Lease { drift_ppm: 1000 }),
+        ..RaftConfig::new(id, voters)
+    };
+    paxos: Paxos = |id, voters| PaxosConfig {
+        lease: Some(quorate_paxos::Lease { drift_ppm: 1000 }),
+        ..PaxosConfig::new(id, voters)
+    };
 }

@@ -4,6 +4,7 @@
 mod fetching;
 mod health;
 mod reads;
+mod scroll;
 mod sessions;
 mod support;
 mod wishes;
@@ -16,7 +17,8 @@ use quorate_core::{
     Report, Restored, SnapshotMeta, SnapshotSource, Ticket, Timestamp,
 };
 
-use support::{Bench, Order, Scroll, foreign};
+use scroll::Scroll;
+use support::{Bench, Order, foreign};
 
 #[test]
 fn a_command_that_is_committed_twice_is_applied_and_answered_once() {

@@ -7,6 +7,7 @@ mod harness;
 mod hooked;
 mod limits;
 mod membership;
+mod reads;
 mod sessions;
 mod snapshots;
 mod stopping;

@@ -94,9 +94,12 @@ async fn a_retry_is_answered_from_what_is_kept_by_any_member() {
         assert_eq!(again, first);
     }
     assert_eq!(count(&two, ReadLevel::Linearizable, "a").await.0, 1);
-    within(two.propose_in((id, 2, 1), "a".into()))
+    let second = within(two.propose_in((id, 2, 1), "a".into()))
         .await
         .unwrap();
+    // A member that has not applied that yet still has the first reply.
+    let applied = ReadLevel::Local.after(second.position);
+    within(three.read(applied, |_, _| ())).await.unwrap();
     let gone = within(three.propose_in((id, 1, 0), "a".into())).await;
     assert_eq!(gone, Err(SessionError::Forgotten.into()));
     within(three.close_session(id)).await.unwrap();
