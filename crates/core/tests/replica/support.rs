@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_core::{
-    At, Batch, BatchBuilder, Carry, Change, Clock, Committed, Configuration, Effect, Effects,
-    Epoch, Event, Input, Instant, Label, Life, MalformedSnapshot, Mark, Memory, NodeId, Outbox,
-    Output, Parcel, PeerStatus, Position, ReadCall, ReadLevel, Record, Rejection, Replica,
-    ReplicaConfig, ReplicatedLog, Report, RestoreError, Restored, RoleKind, SessionCall,
-    SnapshotMeta, SnapshotSource, StateMachine, Status, Ticket, Timestamp,
+    Batch, BatchBuilder, Carry, Change, Clock, Committed, Configuration, Effect, Effects, Epoch,
+    Event, Input, Instant, Label, Life, Mark, Memory, NodeId, Outbox, Output, Parcel, PeerStatus,
+    Position, ReadCall, ReadLevel, Record, Rejection, Replica, ReplicaConfig, ReplicatedLog,
+    Report, RestoreError, Restored, RoleKind, SessionCall, SnapshotMeta, Status, Ticket, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
