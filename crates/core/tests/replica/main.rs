@@ -261,22 +261,6 @@ fn a_linearizable_read_waits_for_the_position_that_the_leader_names() {
 }
 
 #[test]
-fn a_read_is_asked_again_when_leadership_moves_and_never_ends_as_unknown() {
-    let mut bench = Bench::new();
-    bench.order(Order::Follow(1, 2)).read(4).seen();
-    assert_eq!(
-        bench.order(Order::Lead(2)).seen().len(),
-        1,
-        "the own log is asked now"
-    );
-    let seen = bench.after(1000).seen();
-    assert!(
-        seen.contains(&"Fail 4: no leader took the request in time".into()),
-        "{seen:?}"
-    );
-}
-
-#[test]
 fn the_deadline_never_stays_in_the_past() {
     let mut bench = Bench::new();
     bench.order(Order::Follow(1, 2)).submit(1, b"a").read(2);

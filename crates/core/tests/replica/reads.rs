@@ -270,6 +270,22 @@ fn reads_that_wait_are_as_many_as_the_config_says_and_end_with_the_member() {
 }
 
 #[test]
+fn a_read_is_asked_again_when_leadership_moves_and_never_ends_as_unknown() {
+    let mut bench = Bench::new();
+    bench.order(Order::Follow(1, 2)).read(4).seen();
+    assert_eq!(
+        bench.order(Order::Lead(2)).seen().len(),
+        1,
+        "the own log is asked now"
+    );
+    let seen = bench.after(1000).seen();
+    assert!(
+        seen.contains(&"Fail 4: no leader took the request in time".into()),
+        "{seen:?}"
+    );
+}
+
+#[test]
 fn a_refused_question_is_asked_again() {
     let mut bench = follower();
     bench.read_at(1, BOUNDED).seen();
