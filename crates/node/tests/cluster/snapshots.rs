@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use quorate_core::{NodeId, ReadLevel};
+use quorate_core::{NodeId, ReadLevel, SnapshotMeta};
 use quorate_node::{Node, NodeConfig, StartError};
 use quorate_raft::{Raft, RaftConfig};
 
@@ -57,6 +57,75 @@ async fn a_follower_that_was_away_for_long_fetches_a_snapshot() {
     increment_surely(&back, "a").await;
     cluster.agree().await;
     cluster.stop().await;
+}
+
+/// A transfer takes about two seconds; so much is applied meanwhile that many newer snapshots are taken.
+fn slowly(config: &mut NodeConfig, raft: &mut RaftConfig) {
+    often(config, raft);
+    config.replica.snapshot_bytes_per_second = 200_000;
+}
+
+/// A member that was away for so long that it needs a snapshot, just started again, and who leads.
+async fn behind(cluster: &mut Cluster) -> (Member, NodeId) {
+    let follower = cluster.follower().await;
+    let last = status(&cluster.stop_member(follower).await).log.last;
+    let leader = cluster.leader().await;
+    fill(cluster.member(leader), 500).await;
+    until(cluster.member(leader), |status| status.log.compacted > last).await;
+    (cluster.start_member(follower).await.unwrap(), leader)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_takes_longer_than_snapshots_are_apart_ends_all_the_same() {
+    let mut cluster = Cluster::start_tuned(3, slowly).await;
+    let (back, leader) = behind(&mut cluster).await;
+    let leader = cluster.member(leader).clone();
+    let begun = status(&leader).snapshot;
+    let goal = status(&leader).log.committed;
+    let load = async {
+        loop {
+            fill(&leader, 50).await;
+        }
+    };
+    tokio::select! {
+        () = load => {}
+        () = until(&back, |status| status.applied >= goal) => {}
+    }
+    let newest = status(&leader).snapshot;
+    // A snapshot's interval is sixteen commands.
+    let at = |taken: Option<SnapshotMeta>| taken.map_or(0, |taken| taken.position.0);
+    assert!(at(newest) > at(begun) + 100, "{begun:?}, {newest:?}");
+    cluster.agree().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_whose_sender_stops_ends_by_another() {
+    let mut cluster = Cluster::start_tuned(3, slowly).await;
+    let (back, leader) = behind(&mut cluster).await;
+    let goal = status(cluster.member(leader)).log.committed;
+    let dir = cluster.dir(status(&back).id);
+    within(async {
+        while received(&dir) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert!(status(&back).applied < goal);
+    cluster.stop_member(leader).await;
+    until(&back, |status| status.applied >= goal).await;
+    increment_surely(&back, "a").await;
+    cluster.agree().await;
+    cluster.stop().await;
+}
+
+/// Bytes of a snapshot that is on its way.
+fn received(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let parts = files.filter(|file| file.file_name().to_string_lossy().ends_with(".part"));
+    parts
+        .filter_map(|file| Some(file.metadata().ok()?.len()))
+        .sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
