@@ -45,6 +45,33 @@ pub const PROMOTIONS: &[&str] = &[
     "a promotion was refused: too few answered",
 ];
 
+/// Rare states that logs reach whose members change ([`Protocol::changes_members`]).
+pub const CHANGES: &[&str] = &[
+    "a change of members was left undecided",
+    "a change of members was refused: another is under way",
+    "a change of members was refused: it cannot be",
+    "a change of members was refused: no leader",
+    "a leader removed itself",
+    "a learner was promoted by its wish",
+    "members were changed",
+];
+
+/// Those that only logs reach whose configurations are in force before they are chosen; for [`Protocol::rare`].
+pub const JOINT: &[&str] = &[
+    "a change of members was refused: the leader is too new",
+    "a configuration came with a snapshot",
+    "a configuration that was not chosen went",
+    "a member started in a joint configuration",
+    "another leader completed a change of members",
+];
+
+/// Rare states that logs reach that hand leadership over ([`Protocol::transfers`]).
+pub const HANDOVERS: &[&str] = &[
+    "a hand-over was given up",
+    "a hand-over was refused",
+    "leadership was handed over",
+];
+
 /// Which seeds, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Campaign {
@@ -82,7 +109,10 @@ pub struct Summary {
 impl Summary {
     /// The rare states that were never reached.
     pub fn missed<P: Protocol>(&self, protocol: &P) -> Vec<&'static str> {
-        let all = RARE.iter().chain(protocol.rare());
+        let changes = protocol.changes_members().then_some(CHANGES);
+        let transfers = protocol.transfers().then_some(HANDOVERS);
+        let orders = [changes, transfers].into_iter().flatten().flatten();
+        let all = RARE.iter().chain(protocol.rare()).chain(orders);
         all.filter(|mark| !self.marks.contains_key(*mark))
             .copied()
             .collect()

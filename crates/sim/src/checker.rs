@@ -4,18 +4,20 @@
 mod applied;
 mod choices;
 mod disks;
+mod members;
 mod states;
 mod value;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use quorate_core::{Committed, Epoch, Mark, Position, RoleKind, Status};
+use quorate_core::{Committed, Configuration, Epoch, Mark, NodeId, Position, RoleKind, Status};
 
 use crate::{Claim, Remembered, Rules};
 use applied::Applied;
 use choices::Choices;
 use disks::{DiskView, Said};
+use members::Members;
 use states::States;
 
 pub(crate) use value::{fingerprint, stir};
@@ -49,8 +51,7 @@ pub(crate) type Verdict = Result<(), Violation>;
 /// All checkers of one run.
 pub(crate) struct Checkers {
     rules: Rules,
-    /// The first so many members vote.
-    voters: usize,
+    members: Members,
     disks: Vec<DiskView>,
     choices: Choices,
     applied: Applied,
@@ -58,16 +59,16 @@ pub(crate) struct Checkers {
 }
 
 impl Checkers {
-    /// Of so many members the first so many vote.
-    pub(crate) fn new((members, voters): (usize, usize), rules: Rules) -> Self {
+    /// Of so many hosts the first so many are members from the start, and the first so many of those vote.
+    pub(crate) fn new((hosts, members, voters): (usize, usize, usize), rules: Rules) -> Self {
         let disk = |host| DiskView::new(host, rules.chained);
         Self {
             rules,
-            voters,
-            disks: (0..members).map(disk).collect(),
+            members: Members::new((hosts, members, voters), rules),
+            disks: (0..hosts).map(disk).collect(),
             choices: Choices::new(rules, voters),
             applied: Applied::default(),
-            states: States::new(members),
+            states: States::new(hosts),
         }
     }
 
@@ -87,6 +88,9 @@ impl Checkers {
                 Said::Learned { first, values } => self.choices.on_learned(host, *first, values)?,
                 Said::Promise { .. } | Said::Base { .. } => {}
             }
+            let own = |epoch| self.choices.has_chosen_in(epoch);
+            let committed = self.choices.committed();
+            self.members.on_persist(host, said, own, committed)?;
         }
         self.disks[host].on_persist(mark, payload, said)
     }
@@ -104,6 +108,7 @@ impl Checkers {
     /// A snapshot is on the member's disk, synced and read back.
     pub(crate) fn on_snapshot(&mut self, host: usize, upto: Position) {
         self.disks[host].on_snapshot(upto);
+        self.members.on_snapshot(host, upto);
     }
 
     /// The member starts again, with this snapshot and these records from its disk.
@@ -117,7 +122,10 @@ impl Checkers {
         let records = records.into_iter().map(|(mark, payload, said)| {
             (mark, payload, said.into_iter().map(Said::from).collect())
         });
-        self.disks[host].on_recovered(snapshot, records.collect(), &mut self.choices)
+        let records: Vec<(Mark, u64, Vec<Said>)> = records.collect();
+        let said = records.iter().flat_map(|(_, _, said)| said);
+        self.members.on_recovered(host, snapshot, said);
+        self.disks[host].on_recovered(snapshot, records, &mut self.choices)
     }
 
     /// A message leaves.
@@ -136,7 +144,7 @@ impl Checkers {
                     let values: Vec<_> = value::held(runs).collect();
                     self.choices.on_proposed(*first, &values)?;
                 }
-                Claim::Vote { .. } if host >= self.voters => {
+                Claim::Vote { .. } if !self.members.ever_votes(host) => {
                     return Err(no_vote(host, "gives a vote"));
                 }
                 Claim::Epoch(_)
@@ -171,13 +179,16 @@ impl Checkers {
         if !self.states.on_leader(host, epoch)? {
             return Ok(());
         }
-        if host >= self.voters {
+        if !self.members.ever_votes(host) {
             return Err(no_vote(host, "leads"));
         }
-        let disks = self.disks[..self.voters].iter();
-        let votes = disks.filter(|disk| disk.voted(epoch, host)).count();
-        if votes < self.rules.electing {
-            let what = format!("member {} leads {epoch} by {votes} votes on disk", host + 1);
+        let votes = having(&self.disks, |disk| disk.voted(epoch, host));
+        let camp = self.members.in_force(host).sized(self.rules.electing);
+        if !camp.decides(votes) {
+            let what = format!(
+                "member {} leads {epoch} by the votes {votes:#b} on disk, of {camp:?}",
+                host + 1
+            );
             return Err(Violation::new("a quorum elects (R1, B6, P4)", what));
         }
         if !self.rules.chained {
@@ -197,8 +208,43 @@ impl Checkers {
 
     /// A member that is in the epoch `now` says that this is chosen.
     pub(crate) fn on_commit(&mut self, host: usize, now: Epoch, run: &Committed) -> Verdict {
-        let voters = &self.disks[..self.voters];
-        self.choices.on_commit(host, run, now, voters)
+        let camp = self.members.in_force(host).sized(self.rules.choosing);
+        self.choices
+            .on_commit(host, run, now, (&self.disks, camp))?;
+        if let Some(configuration) = run.batch.configured() {
+            self.members.on_chosen(run.first, &configuration);
+        }
+        Ok(())
+    }
+
+    /// A host comes that was not there; its own config names these.
+    pub(crate) fn on_founded(&mut self, host: usize, voters: &[NodeId]) {
+        self.members.on_founded(host, voters);
+    }
+
+    /// A member acts by a configuration that stands at `at`.
+    pub(crate) fn on_configured(
+        &self,
+        host: usize,
+        at: Position,
+        configuration: &Configuration,
+    ) -> Verdict {
+        self.members.on_configured(host, at, configuration)
+    }
+
+    /// An operator is told that members have changed.
+    pub(crate) fn on_reconfigured(&self, host: usize, at: Position) -> Verdict {
+        self.members.on_reconfigured(host, at)
+    }
+
+    /// Whether these hosts are enough, whatever configuration comes to be in force.
+    pub(crate) fn can_decide(&self, with: u16) -> bool {
+        self.members.can_decide(with)
+    }
+
+    /// Whether this member is known to lead, or to have led, this epoch.
+    pub(crate) fn leads(&self, member: NodeId, epoch: Epoch) -> bool {
+        self.states.leads(member.0 as usize - 1, epoch)
     }
 
     pub(crate) fn on_applied(&mut self, host: usize, at: Position, command: u64) -> Verdict {
@@ -256,8 +302,17 @@ impl Checkers {
     /// The rare states that were seen.
     pub(crate) fn marks(&self) -> BTreeSet<&'static str> {
         let disks = self.disks.iter().flat_map(|disk| &disk.marks);
-        disks.chain(&self.choices.marks).copied().collect()
+        let all = disks.chain(&self.choices.marks).chain(&self.members.marks);
+        all.copied().collect()
     }
+}
+
+/// The disks of which this holds, one bit each.
+fn having(disks: &[DiskView], holds: impl Fn(&DiskView) -> bool) -> u16 {
+    let all = disks.iter().enumerate();
+    all.fold(0, |bits, (host, disk)| {
+        bits | u16::from(holds(disk)) << host
+    })
 }
 
 /// Learners count for nothing.

@@ -17,7 +17,7 @@ pub(crate) struct Crowd<'a, W: Workload> {
     pub(crate) habits: Clients,
     pub(crate) rng: Rng,
     /// Whom they may ask: one bit a member.
-    pub(crate) reach: u8,
+    pub(crate) reach: u16,
     /// What each client asked last.
     last: BTreeMap<u64, usize>,
     /// How many clients have nothing more to ask.
@@ -69,7 +69,7 @@ pub(crate) enum Next {
 }
 
 impl<'a, W: Workload> Crowd<'a, W> {
-    pub(crate) fn new(workload: &'a W, habits: Clients, rng: Rng, reach: u8) -> Self {
+    pub(crate) fn new(workload: &'a W, habits: Clients, rng: Rng, reach: u16) -> Self {
         Self {
             workload,
             habits,
@@ -263,7 +263,7 @@ impl<'a, W: Workload> Crowd<'a, W> {
 
     fn member(&mut self) -> usize {
         let nth = self.rng.below(u64::from(self.reach.count_ones()));
-        let within = (0..u8::BITS as usize).filter(|member| self.reach >> member & 1 == 1);
+        let within = (0..u16::BITS as usize).filter(|member| self.reach >> member & 1 == 1);
         within.into_iter().nth(nth as usize).unwrap_or(0)
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Host<L: ReplicatedLog, S: StateMachine> {
     pub(crate) refused: bool,
     /// It stands still until then.
     pub(crate) paused: Moment,
+    /// Where the configuration stands that it is known to act by; none: that is to be looked at.
+    pub(crate) configured: Option<Position>,
     /// When its next tick is on the agenda.
     pub(crate) wake: Option<Moment>,
     /// Ticks in a row that left a deadline behind that had passed.
@@ -118,6 +120,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
             spoilt: false,
             refused: false,
             paused: Moment::START,
+            configured: None,
             wake: None,
             idle_ticks: 0,
             slow: std::time::Duration::ZERO,
@@ -137,6 +140,7 @@ impl<L: ReplicatedLog, S: StateMachine> Host<L, S> {
     pub(crate) fn kill(&mut self) -> bool {
         self.run += 1;
         self.wake = None;
+        self.configured = None;
         self.paused = Moment::START;
         self.process.take().is_some()
     }

@@ -56,14 +56,16 @@ mod world;
 
 pub use agenda::Moment;
 pub use campaign::{
-    ACCEPTED_AGAIN, ACCEPTED_BEHIND_A_HOLE, CHOSEN_BEHIND_A_HOLE, Campaign, PROMOTIONS, RARE,
-    Summary,
+    ACCEPTED_AGAIN, ACCEPTED_BEHIND_A_HOLE, CHANGES, CHOSEN_BEHIND_A_HOLE, Campaign, HANDOVERS,
+    JOINT, PROMOTIONS, RARE, Summary,
 };
 pub use checker::Violation;
 pub use diagram::space_time;
 pub use disk::{Rot, Survival};
 pub use ledger::{Entry, Key, Ledger, LedgerMachine, LedgerReply, LedgerSnapshot, Seen};
-pub use plan::{Around, Blow, Clients, Fault, MEMBERS_MAX, NetworkMix, Options, Plan, Planned};
+pub use plan::{
+    Act, Around, Blow, Clients, Fault, HOSTS_MAX, MEMBERS_MAX, NetworkMix, Options, Plan, Planned,
+};
 pub use protocol::{Claim, Cluster, Limits, Member, Protocol, Remembered, Rules, Run};
 pub use run::{Report, run};
 pub use shrink::shrink;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate_core::Rng;
 
 use crate::Moment;
-use crate::plan::{Fault, MEMBERS_MAX, NetworkMix};
+use crate::plan::{Fault, HOSTS_MAX, NetworkMix};
 
 pub(crate) struct Network {
     mix: NetworkMix,
@@ -14,9 +14,9 @@ pub(crate) struct Network {
     on: Vec<(usize, Fault)>,
     now: Conditions,
     /// When the last message of each link arrives, so that those behind it do not overtake it.
-    last: [[Moment; MEMBERS_MAX]; MEMBERS_MAX],
+    last: [[Moment; HOSTS_MAX]; HOSTS_MAX],
     /// What left before then never arrives: its connection is dead.
-    dead: [[Moment; MEMBERS_MAX]; MEMBERS_MAX],
+    dead: [[Moment; HOSTS_MAX]; HOSTS_MAX],
 }
 
 /// What all that is on comes to.
@@ -27,7 +27,7 @@ struct Conditions {
     late: u16,
     late_by: Duration,
     slow: Duration,
-    blocked: [u8; MEMBERS_MAX],
+    blocked: [u16; HOSTS_MAX],
     slow_links: Vec<(usize, usize, Duration)>,
 }
 
@@ -38,8 +38,8 @@ impl Network {
             rng,
             on: Vec::new(),
             now: Conditions::default(),
-            last: [[Moment::START; MEMBERS_MAX]; MEMBERS_MAX],
-            dead: [[Moment::START; MEMBERS_MAX]; MEMBERS_MAX],
+            last: [[Moment::START; HOSTS_MAX]; HOSTS_MAX],
+            dead: [[Moment::START; HOSTS_MAX]; HOSTS_MAX],
         }
     }
 
@@ -77,13 +77,13 @@ impl Network {
     }
 
     /// Members outside of `core` are cut off for good.
-    pub(crate) fn isolate(&mut self, core: u8) {
-        let mut blocked = [0; MEMBERS_MAX];
+    pub(crate) fn isolate(&mut self, core: u16) {
+        let mut blocked = [0; HOSTS_MAX];
         for (member, blocked) in blocked.iter_mut().enumerate() {
             *blocked = if core >> member & 1 == 1 {
                 !core
             } else {
-                u8::MAX
+                u16::MAX
             };
         }
         self.on.push((usize::MAX, Fault::Cut(blocked)));
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_cut_is_one_way_and_ends() {
         let mut network = network();
-        let mut blocked = [0; MEMBERS_MAX];
+        let mut blocked = [0; HOSTS_MAX];
         blocked[0] = 0b10;
         network.begin(Moment(0), 3, &Fault::Cut(blocked));
         assert_eq!(network.fate(Moment(0), 0, 1), [None, None]);

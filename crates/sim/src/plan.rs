@@ -1,6 +1,7 @@
 //! A run before it runs: everything that is drawn from the seed but the dice of the network.
 
 mod draw;
+mod orders;
 mod strikes;
 
 use std::fmt;
@@ -13,8 +14,11 @@ use crate::{Cluster, Limits, Moment, Rot};
 
 pub use draw::Options;
 
-/// The most members a run can have.
+/// The most members a run begins with, and the most that ever vote.
 pub const MEMBERS_MAX: usize = 7;
+
+/// The most machines a run has, those among them that are added later.
+pub const HOSTS_MAX: usize = 12;
 
 /// What is going to happen in a run.
 #[derive(Clone, Debug)]
@@ -25,6 +29,16 @@ pub struct Plan {
     pub members: usize,
     /// How many of them have no vote: the last.
     pub learners: usize,
+    /// How many machines beside them wait to be added.
+    pub spares: usize,
+    /// Operators change the members. Then a member that is healed is every one whose disk is sound.
+    pub changes: bool,
+    /// After changes of members: no more of the sound ones are healed than have to be.
+    pub bare: bool,
+    /// Whose disks decay or are wiped: one bit a member. Operators give such no majority.
+    pub lost: u16,
+    /// By how many millionths one clock may run faster than another, where leases are on.
+    pub lease: Option<u32>,
     /// Their limits.
     pub limits: Limits,
     /// The limits of what is around the log.
@@ -38,7 +52,7 @@ pub struct Plan {
     /// When everything that still goes wrong stops doing so.
     pub heals: Moment,
     /// Who is healed: one bit a member. The others stay away, as a cluster has to do with a bare majority.
-    pub core: u8,
+    pub core: u16,
     /// Disks may decay beyond what a cluster can survive: it may stop, but not lie.
     pub unsafe_disks: bool,
 }
@@ -126,7 +140,7 @@ pub enum Fault {
         slow: Duration,
     },
     /// Who hears nothing from whom: for each sender a bit for each receiver. Partitions, one-way cuts, bridges, chains.
-    Cut([u8; MEMBERS_MAX]),
+    Cut([u16; HOSTS_MAX]),
     /// One direction of one link is slow.
     SlowLink {
         /// From.
@@ -228,6 +242,20 @@ pub enum Fault {
     },
     /// The operator tells a member to lead, whether or not that is wise.
     Promote(usize),
+    /// An operator asks the leader, or who takes itself for one, for other members.
+    Change {
+        /// For which.
+        act: Act,
+        /// Dice, for whom it is about and whom it is asked of.
+        dice: u64,
+    },
+    /// An operator asks the leader, or who takes itself for one, to hand over.
+    Transfer {
+        /// To whom; none: whoever is fit.
+        to: Option<usize>,
+        /// Dice, for whom it is asked of.
+        dice: u64,
+    },
     /// Many clients come at once.
     Burst {
         /// So many operations.
@@ -235,6 +263,48 @@ pub enum Fault {
         /// To this member.
         member: usize,
     },
+}
+
+/// A change of members that an operator asks for. Who it is about is seen when it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// One that is no member comes, without a vote.
+    Add,
+    /// One that is no member comes, and is to vote once it has caught up.
+    AddForVote,
+    /// One that is no member comes, and is to take the place of another once it has caught up: of one that is lost, if
+    /// there is such.
+    AddInPlace,
+    /// A learner is to vote.
+    Promote,
+    /// A voter is to be a learner.
+    Demote,
+    /// A member is to go: one that is lost, if there is such.
+    Remove,
+    /// The leader itself is to go.
+    RemoveLeader,
+    /// A learner is to vote in the place of another member, which goes.
+    Replace,
+    /// A member is to have another priority.
+    Prefer,
+    /// Entirely other members are to be there.
+    Set,
+}
+
+impl Act {
+    /// All there are.
+    pub const ALL: [Self; 10] = [
+        Self::Add,
+        Self::AddForVote,
+        Self::AddInPlace,
+        Self::Promote,
+        Self::Demote,
+        Self::Remove,
+        Self::RemoveLeader,
+        Self::Replace,
+        Self::Prefer,
+        Self::Set,
+    ];
 }
 
 /// What strikes a leader, until the end of the fault.
@@ -275,6 +345,8 @@ impl Fault {
             Self::Wipe(_) => "wipe",
             Self::Direct { .. } => "direct",
             Self::Promote(_) => "promote",
+            Self::Change { .. } => "change of members",
+            Self::Transfer { .. } => "transfer",
             Self::Burst { .. } => "burst",
         }
     }
@@ -308,6 +380,11 @@ impl Plan {
         self.members - self.learners
     }
 
+    /// How many machines there are.
+    pub(crate) const fn hosts(&self) -> usize {
+        self.members + self.spares
+    }
+
     /// What its members have in common.
     pub(crate) fn cluster(&self) -> Cluster {
         let voters = self.voters();
@@ -320,11 +397,7 @@ impl Plan {
             seed: self.seed,
             left: (core.count_ones() as usize).max(voters / 2 + 1),
             limits: self.limits,
+            lease: self.lease,
         }
-    }
-
-    /// Whether a member is healed at the end.
-    pub(crate) const fn is_core(&self, member: usize) -> bool {
-        self.core >> member & 1 == 1
     }
 }

@@ -46,6 +46,16 @@ pub trait Protocol {
         false
     }
 
+    /// Whether its members change, by an order to the leader (`Input::Reconfigure`): then operators do so in some runs.
+    fn changes_members(&self) -> bool {
+        false
+    }
+
+    /// Whether it hands leadership over (`Input::Transfer`): then operators ask for that.
+    fn transfers(&self) -> bool {
+        false
+    }
+
     /// Whether it elects nobody: an operator says who leads (`Input::Promote`). Then there is one in its runs, who never
     /// does so by force, and promotes a member whenever nobody has led for long.
     fn is_appointed(&self) -> bool {
@@ -120,6 +130,8 @@ pub struct Cluster {
     pub left: usize,
     /// Their limits.
     pub limits: Limits,
+    /// Leases are on, and trust clocks so far, in millionths; none: they are off.
+    pub lease: Option<u32>,
 }
 
 /// One member, as drawn for a run.

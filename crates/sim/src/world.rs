@@ -5,6 +5,7 @@ mod disks;
 mod effects;
 mod faults;
 mod operator;
+mod orders;
 mod phases;
 mod turns;
 
@@ -26,6 +27,7 @@ use crate::trace::Trace;
 use crate::{Cluster, Moment, Plan, Protocol, Rules, Workload};
 
 use operator::Operator;
+use orders::Orders;
 use phases::Phase;
 
 /// What a run may take before it counts as running in circles.
@@ -49,8 +51,12 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
     crowd: Crowd<'a, W>,
     checkers: Checkers,
     rules: Rules,
-    /// What the members have in common.
-    cluster: Cluster,
+    /// What each member's own config says of the others; none: it is no member yet, and does not run.
+    clusters: Vec<Option<Cluster>>,
+    /// Who is healed in the end: one bit a member. Others stay away.
+    core: u16,
+    /// Orders of operators that are not answered.
+    orders: Orders,
     /// What the protocol noted to recognise rare states.
     notes: P::Notes,
     pub(crate) trace: Trace,
@@ -137,8 +143,10 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
                 MemberClock::new(boot, rng.below(4_000).cast_signed() - 2_000),
             )
         };
-        let hosts = (0..plan.members).map(&mut host).collect();
-        let everybody = (1u8 << plan.members) - 1;
+        let hosts = (0..plan.hosts()).map(&mut host).collect();
+        let everybody = (1u16 << plan.members) - 1;
+        let founder = |host| (host < plan.members).then(|| cluster.clone());
+        let clusters = (0..plan.hosts()).map(founder).collect();
         let mut world = Self {
             protocol,
             plan,
@@ -147,13 +155,15 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             hosts,
             network: Network::new(plan.network, rng.fork()),
             crowd: Crowd::new(workload, plan.clients, rng.fork(), everybody),
-            checkers: Checkers::new((plan.members, plan.voters()), rules),
+            checkers: Checkers::new((plan.hosts(), plan.members, plan.voters()), rules),
             rules,
-            cluster,
+            clusters,
+            core: plan.core,
+            orders: Orders::default(),
             notes: P::Notes::default(),
             trace: Trace::new(readable),
             operator: protocol.is_appointed().then(|| Operator::new(plan)),
-            survival: vec![Survival::Sectors; plan.members],
+            survival: vec![Survival::Sectors; plan.hosts()],
             rng,
             struck: BTreeMap::new(),
             phase: Phase::Faults,
@@ -224,10 +234,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             Happening::Wake { host } => self.on_wake(host),
             Happening::Own { host, run, what } => self.on_own(host, run, what),
             Happening::Start { host } => self.on_start(host),
-            Happening::Begin(index) => {
-                self.on_begin(index);
-                Ok(())
-            }
+            Happening::Begin(index) => self.on_begin(index),
             Happening::End(index) => {
                 self.on_end(index);
                 Ok(())
@@ -266,7 +273,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             return Ok(());
         }
         self.trace
-            .hash([self.now.0, (from * 8 + to) as u64, fingerprint(0, parcel)]);
+            .hash([self.now.0, (from * 16 + to) as u64, fingerprint(0, parcel)]);
         if run != self.hosts[from].run {
             self.trace.mark("a message of a past life arrived");
         }

@@ -140,9 +140,7 @@ impl Arguments {
             members: self.nodes.map(usize::from),
             lasts: lasts.map(Duration::from_secs_f64),
             unsafe_disks: self.unsafe_disks,
-            directed: false,
-            appointed: false,
-            learners: false,
+            ..Options::default()
         }
     }
 

@@ -1,8 +1,10 @@
 //! Raft, as the simulator sees it.
 
+use std::sync::LazyLock;
+
 use quorate_core::{Limit, NodeId};
-use quorate_raft::{Message, Raft, RaftConfig, Record};
-use quorate_sim::{Claim, Cluster, Member, Protocol, Remembered, Rules, Run};
+use quorate_raft::{Lease, Message, Raft, RaftConfig, Record};
+use quorate_sim::{Claim, Cluster, JOINT, Member, Protocol, Remembered, Rules, Run};
 
 /// Raft with the limits drawn for a run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +33,7 @@ impl Protocol for RaftProtocol {
             reads_max: limits.reads,
             seed: member.seed,
             learners: member.cluster.learners.clone(),
+            lease: member.cluster.lease.map(|drift_ppm| Lease { drift_ppm }),
             ..RaftConfig::new(member.id, &member.cluster.members)
         }
     }
@@ -40,6 +43,14 @@ impl Protocol for RaftProtocol {
     }
 
     fn has_learners(&self) -> bool {
+        true
+    }
+
+    fn changes_members(&self) -> bool {
+        true
+    }
+
+    fn transfers(&self) -> bool {
         true
     }
 
@@ -140,13 +151,17 @@ impl Protocol for RaftProtocol {
     }
 
     fn rare(&self) -> &'static [&'static str] {
-        &[
-            "raft: a log did not fit",
-            "raft: a snapshot was offered",
-            "raft: a vote was refused",
-            "raft: a pre-vote was refused",
-            "raft: a deposed leader was told so",
-        ]
+        static RARE: LazyLock<Vec<&str>> = LazyLock::new(|| {
+            let own = [
+                "raft: a log did not fit",
+                "raft: a snapshot was offered",
+                "raft: a vote was refused",
+                "raft: a pre-vote was refused",
+                "raft: a deposed leader was told so",
+            ];
+            [&own, JOINT].concat()
+        });
+        &RARE
     }
 
     fn describe(&self, message: &Message) -> String {

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use quorate_core::{Committed, Epoch, Position};
 
 use super::disks::DiskView;
+use super::having;
+use super::members::Camp;
 use super::value::{Held, Value, values};
 use super::{Verdict, Violation};
 use crate::Rules;
@@ -22,6 +24,8 @@ pub(super) struct Choices {
     places: Vec<Place>,
     /// Up to where somebody has said what is chosen.
     committed: Position,
+    /// The epochs in which something of their own was chosen.
+    own: BTreeSet<Epoch>,
     pub(super) marks: BTreeSet<&'static str>,
 }
 
@@ -39,7 +43,7 @@ struct Proposal {
     /// In a chained log: the epoch of the entry before it.
     before: Option<Epoch>,
     /// Which disks have ever accepted it in this epoch.
-    disks: u8,
+    disks: u16,
 }
 
 #[derive(Clone, Copy)]
@@ -56,6 +60,7 @@ impl Choices {
             voters,
             places: Vec::new(),
             committed: Position::ZERO,
+            own: BTreeSet::new(),
             marks: BTreeSet::new(),
         }
     }
@@ -63,6 +68,11 @@ impl Choices {
     /// Up to where somebody has said what is chosen.
     pub(super) const fn committed(&self) -> Position {
         self.committed
+    }
+
+    /// Whether something that this epoch proposed first is chosen.
+    pub(super) fn has_chosen_in(&self, epoch: Epoch) -> bool {
+        self.own.contains(&epoch)
     }
 
     /// The last position that is chosen.
@@ -182,6 +192,8 @@ impl Choices {
             Some(_) | None => {}
         }
         let first = place.chosen.is_none();
+        self.own.insert(value.epoch);
+        let place = self.place(at)?;
         place.chosen = Some(Choice { epoch, value });
         let mut later = place.proposals.iter();
         let other = later.find(|one| one.epoch > epoch && one.value != value);
@@ -203,7 +215,7 @@ impl Choices {
         host: usize,
         run: &Committed,
         now: Epoch,
-        disks: &[DiskView],
+        by: (&[DiskView], Camp),
     ) -> Verdict {
         for (value, at) in values(run.epoch, &run.batch).zip(run.first.0..) {
             let at = Position(at);
@@ -225,7 +237,7 @@ impl Choices {
                 return Err(Violation::new("commits have no gap (law 6)", what));
             }
             if chosen.is_none() {
-                self.on_new_commit((host, now), at, value, disks)?;
+                self.on_new_commit((host, now), at, value, by)?;
             }
             self.committed = self.committed.max(at);
         }
@@ -238,25 +250,22 @@ impl Choices {
         (host, now): (usize, Epoch),
         at: Position,
         value: Value,
-        disks: &[DiskView],
+        (disks, camp): (&[DiskView], Camp),
     ) -> Verdict {
-        let Rules {
-            chained, choosing, ..
-        } = self.rules;
+        let chained = self.rules.chained;
         let having = if chained {
-            disks.iter().filter(|disk| disk.has(at, value)).count()
+            having(disks, |disk| disk.has(at, value))
         } else {
             let proposals = self.place(at)?.proposals.iter();
             let same = proposals.filter(|one| one.value == value);
-            let most = same.map(|one| one.disks.count_ones() as usize).max();
-            most.unwrap_or(0)
+            let most = same.max_by_key(|one| one.disks.count_ones());
+            most.map_or(0, |most| most.disks)
         };
-        if having < choosing || !chained {
+        if !camp.decides(having) || !chained {
             let what = format!(
-                "member {} commits {at}@{}, which is on {having} of {} disks in one epoch",
+                "member {} commits {at}@{}, which is on the disks {having:#b} in one epoch, of {camp:?}",
                 host + 1,
                 value.epoch,
-                disks.len()
             );
             return Err(Violation::new(
                 "chosen is on a quorum of disks (A5, B10)",

@@ -4,13 +4,13 @@ mod claims;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_core::{Epoch, Mark, NodeId, Position};
+use quorate_core::{Configuration, Epoch, Mark, NodeId, Position};
 
 use super::choices::Choices;
 use super::value::{Held, Value, held};
 use super::{Verdict, Violation};
-use crate::Remembered;
 use crate::campaign::{ACCEPTED_AGAIN, ACCEPTED_BEHIND_A_HOLE};
+use crate::{Remembered, Run};
 
 /// What a record says, with values reduced to fingerprints.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(super) enum Said {
         first: Position,
         values: Vec<Held>,
         cuts: bool,
+        /// The configurations among them, where they stand, and in which epoch they are accepted.
+        configured: Vec<(Position, Epoch, Configuration)>,
     },
     Learned {
         first: Position,
@@ -45,6 +47,7 @@ impl From<Remembered> for Said {
                 first,
                 values: held(&runs).collect(),
                 cuts,
+                configured: configured(first, &runs),
             },
             Remembered::Learned { first, runs } => Self::Learned {
                 first,
@@ -54,6 +57,18 @@ impl From<Remembered> for Said {
             Remembered::Base { upto, keeps } => Self::Base { upto, keeps },
         }
     }
+}
+
+fn configured(first: Position, runs: &[Run]) -> Vec<(Position, Epoch, Configuration)> {
+    let mut at = first;
+    let mut all = Vec::new();
+    for run in runs {
+        if let Some(configuration) = run.batch.configured() {
+            all.push((at, run.accepted, configuration));
+        }
+        at = at.plus(run.batch.len());
+    }
+    all
 }
 
 /// One disk.
@@ -257,6 +272,7 @@ impl DiskView {
                     first,
                     values,
                     cuts,
+                    ..
                 } if *first <= at => {
                     let held = values.get((at.0 - first.0) as usize);
                     if *cuts || held.is_some() {
@@ -292,6 +308,7 @@ impl DiskView {
                 first,
                 values,
                 cuts,
+                ..
             } => {
                 let end = first.plus(values.len() as u64);
                 for (held, at) in values.into_iter().zip(first.0..) {

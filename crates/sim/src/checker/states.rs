@@ -66,6 +66,12 @@ impl States {
         one_life(host, epoch, (in_life, life)).map(|()| false)
     }
 
+    pub(super) fn leads(&self, host: usize, epoch: Epoch) -> bool {
+        self.leaders
+            .get(&epoch)
+            .is_some_and(|(leader, _)| *leader == host)
+    }
+
     pub(super) fn on_candidate(&mut self, host: usize, epoch: Epoch) -> Verdict {
         let life = self.members[host].life;
         let first = *self.candidates.entry((epoch, host)).or_insert(life);

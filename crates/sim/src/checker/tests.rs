@@ -54,7 +54,7 @@ fn commit(first: u64, round: u64, command: &'static [u8]) -> Committed {
 }
 
 fn three() -> Checkers {
-    Checkers::new((3, 3), Rules::majorities(3, true))
+    Checkers::new((3, 3, 3), Rules::majorities(3, true))
 }
 
 fn broken(verdict: Verdict) -> &'static str {

@@ -6,8 +6,11 @@ use std::time::Duration;
 use quorate_core::Rng;
 
 use super::strikes::Draw;
-use super::{Around, Clients, MEMBERS_MAX, NetworkMix, Plan};
+use super::{Around, Clients, HOSTS_MAX, MEMBERS_MAX, NetworkMix, Plan, orders};
 use crate::{Limits, Moment, Protocol};
+
+/// How far leases trust clocks: further than what is drawn drifts, from a tenth slower to a quarter faster.
+const LEASE_PPM: u32 = 300_000;
 
 /// What is not drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,10 @@ pub struct Options {
     pub appointed: bool,
     /// Some runs have members without a vote, for logs that know such.
     pub learners: bool,
+    /// Members change in some runs, for logs whose members can.
+    pub changes: bool,
+    /// Leadership is handed over, for logs that can.
+    pub transfers: bool,
 }
 
 impl Options {
@@ -37,6 +44,8 @@ impl Options {
             directed: protocol.is_directed(),
             appointed: protocol.is_appointed(),
             learners: protocol.has_learners(),
+            changes: protocol.changes_members(),
+            transfers: protocol.transfers(),
             ..self
         }
     }
@@ -56,6 +65,15 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
         0
     };
     let members = voters + learners;
+    let mut dice = Rng::new(seed ^ 0x6f72_6465_7273);
+    let changes = options.changes && dice.one_in(2);
+    let spares = if changes {
+        1 + dice.below((HOSTS_MAX - members).min(5) as u64) as usize
+    } else {
+        0
+    };
+    let lease = dice.one_in(4).then_some(LEASE_PPM);
+    let bare = changes && dice.one_in(2);
     let lasts = options
         .lasts
         .unwrap_or_else(|| millis(&mut rng, 10_000, 40_000));
@@ -64,7 +82,8 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
     let mut faults = Vec::new();
     let mut draw = Draw {
         rng: rng.fork(),
-        members,
+        members: members + spares,
+        founders: members,
         voters,
         lasts,
         election_timeout: limits.election_timeout,
@@ -74,18 +93,34 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
     };
     let lost = draw.lost_disks();
     draw.all(&mut faults, &lost);
+    orders::draw(
+        &mut dice,
+        (changes, options.transfers),
+        (members + spares, lasts, limits.election_timeout),
+        &mut faults,
+    );
     faults.sort_by_key(|planned| planned.at);
+    let gone = lost.iter().fold(0u16, |gone, member| gone | 1 << member);
+    let everybody = (1u16 << (members + spares)) - 1;
     Plan {
         seed,
         members,
         learners,
+        spares,
+        changes,
+        bare,
+        lost: gone,
+        lease,
         limits,
         around,
         network: network(&mut rng),
         clients: clients(&mut rng),
         faults,
         heals: Moment::START.after(lasts),
-        core: core(&mut rng, (voters, members), &lost),
+        core: match core(&mut rng, (voters, members), &lost) {
+            _ if changes => everybody & !gone,
+            core => core,
+        },
         unsafe_disks: options.unsafe_disks,
     }
 }
@@ -162,21 +197,21 @@ fn clients(rng: &mut Rng) -> Clients {
 }
 
 /// Everybody, or a bare majority of those who vote, without the members whose disks may be lost.
-fn core(rng: &mut Rng, (voters, members): (usize, usize), lost: &[usize]) -> u8 {
-    let everybody = (1u8 << members) - 1;
+fn core(rng: &mut Rng, (voters, members): (usize, usize), lost: &[usize]) -> u16 {
+    let everybody = (1u16 << members) - 1;
     let sound = lost
         .iter()
         .fold(everybody, |sound, member| sound & !(1 << member));
     if rng.one_in(2) {
         return sound;
     }
-    let voting = (1u8 << voters) - 1;
+    let voting = (1u16 << voters) - 1;
     let mut core = sound;
     while (core & voting).count_ones() as usize > voters / 2 + 1 {
         core &= !(1 << rng.below(voters as u64));
     }
     for learner in voters..members {
-        core &= !(rng.below(2) << learner) as u8;
+        core &= !((rng.below(2) << learner) as u16);
     }
     core
 }
@@ -211,6 +246,8 @@ mod tests {
             let options = Options {
                 directed: true,
                 appointed: true,
+                changes: true,
+                transfers: true,
                 ..Options::default()
             };
             let plan = Plan::draw(seed, &options);
@@ -221,7 +258,7 @@ mod tests {
                 *on.entry(class).or_default() += 1;
             }
         }
-        assert_eq!(on.len(), 20, "{on:?}");
+        assert_eq!(on.len(), 22, "{on:?}");
         let always = |class: &str| ["decay", "wipe"].contains(&class);
         for (class, seeds) in on {
             assert!((50..650).contains(&seeds), "{class} in {seeds} of 1000");
@@ -238,7 +275,7 @@ mod tests {
             };
             let plan = Plan::draw(seed, &options);
             let lost = plan.faults.iter().filter_map(|one| match one.fault {
-                Fault::Decay { member, .. } | Fault::Wipe(member) => Some(1u8 << member),
+                Fault::Decay { member, .. } | Fault::Wipe(member) => Some(1u16 << member),
                 _ => None,
             });
             let lost = lost.fold(0, |all, one| all | one);

@@ -5,13 +5,15 @@ use std::time::Duration;
 use quorate_core::{Direction, Rng};
 
 use super::draw::{millis, pick};
-use super::{Blow, Fault, MEMBERS_MAX, Planned};
+use super::{Blow, Fault, HOSTS_MAX, Planned};
 use crate::{Moment, Rot, Survival};
 
 /// Draws faults.
 pub(super) struct Draw {
     pub(super) rng: Rng,
     pub(super) members: usize,
+    /// The first so many of them are there from the start.
+    pub(super) founders: usize,
     /// The first so many of them vote.
     pub(super) voters: usize,
     pub(super) lasts: Duration,
@@ -33,7 +35,7 @@ impl Draw {
         let first = self.rng.below(self.voters as u64) as usize;
         let voters = (0..count).map(|n| (first + n) % self.voters);
         let mut lost: Vec<usize> = voters.collect();
-        for learner in self.voters..self.members {
+        for learner in self.voters..self.founders {
             if self.rng.one_in(4) {
                 lost.push(learner);
             }
@@ -180,7 +182,7 @@ impl Draw {
         }
         let side = 1 + self.rng.below(self.members as u64) as usize / 2;
         let shape = self.rng.below(6);
-        let mut blocked = [0u8; MEMBERS_MAX];
+        let mut blocked = [0u16; HOSTS_MAX];
         for (a, from) in order.iter().enumerate() {
             for (b, to) in order.iter().enumerate() {
                 let apart = match shape {

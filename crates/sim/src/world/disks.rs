@@ -156,6 +156,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
 
     pub(super) fn on_start(&mut self, host: usize) -> Verdict {
         let machine = &self.hosts[host];
+        let Some(cluster) = self.clusters[host].clone() else {
+            return Ok(());
+        };
         if machine.process.is_some() || machine.refused {
             return Ok(());
         }
@@ -166,7 +169,6 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             self.rng.next()
         };
         let (id, protocol) = (NodeId(host as u64 + 1), self.protocol);
-        let cluster = self.cluster.clone();
         let log = |life| {
             let cluster = cluster.clone();
             protocol.config(&Member {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use quorate_core::{Effect, HandOverAnswer, NodeId, Parcel, ReadLevel, encode};
+use quorate_core::{Effect, HandOverAnswer, NodeId, Parcel, ReadLevel, WishAnswer, encode};
 
+use super::orders::WISH_GRANTED;
 use super::{Happening, Machine, Message, Own, Todo, World};
 use crate::checker::Verdict;
 use crate::host::{Errand, Taking, entry};
@@ -59,6 +60,9 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.trace.line(self.now, Some(host), || {
                     format!("wish of {member}: {answer:?}")
                 });
+                if let WishAnswer::Granted(_) = answer {
+                    self.trace.mark(WISH_GRANTED);
+                }
             }
             Effect::HandOver { to, why, answer } => {
                 self.trace.line(self.now, Some(host), || {
@@ -78,8 +82,13 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 let output = self.crowd.workload.answer(self.crowd.input(request), reply);
                 self.hear(request, Ok(output));
             }
+            Effect::Configured(configuration) => {
+                self.trace
+                    .line(self.now, Some(host), || format!("members: {configuration}"));
+                self.hosts[host].configured = None;
+            }
             // No client here opens sessions yet.
-            Effect::Configured(_) | Effect::Opened { .. } | Effect::Closed { .. } => {}
+            Effect::Opened { .. } | Effect::Closed { .. } => {}
             Effect::Fail { ticket, failure } => {
                 let request = ticket.0 as usize;
                 self.trace.line(self.now, Some(host), || {

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use quorate_core::{Direction, Event, RoleKind};
+use quorate_core::{Direction, Event};
 
 use super::{Happening, Own, World};
+use crate::checker::Verdict;
 use crate::disk::CallFault;
-use crate::{Blow, Fault, MEMBERS_MAX, Protocol, Workload};
+use crate::{Blow, Fault, HOSTS_MAX, Protocol, Workload};
 
 impl<P: Protocol, W: Workload> World<'_, P, W> {
-    pub(super) fn on_begin(&mut self, index: usize) {
+    pub(super) fn on_begin(&mut self, index: usize) -> Verdict {
         let plan = self.plan;
         let planned = &plan.faults[index];
         if self.now >= plan.heals {
-            return;
+            return Ok(());
         }
         self.trace.line(self.now, None, || {
             format!("{} begins", planned.fault.class())
@@ -71,7 +72,10 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             Fault::Direct { member, direction } => self.direct(member, direction),
             Fault::Burst { count, member } => self.burst(count, member),
             Fault::Promote(host) => self.agenda.put(self.now, Happening::Promote { host }),
+            Fault::Change { act, dice } => return self.order_change(act, dice),
+            Fault::Transfer { to, dice } => return self.order_transfer(to, dice),
         }
+        Ok(())
     }
 
     pub(super) fn on_end(&mut self, index: usize) {
@@ -104,6 +108,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             | Fault::DiskError { .. }
             | Fault::Direct { .. }
             | Fault::Promote(_)
+            | Fault::Change { .. }
+            | Fault::Transfer { .. }
             | Fault::Burst { .. } => {}
         }
     }
@@ -114,13 +120,16 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         self.agenda.hasten(latest, |happening| {
             matches!(happening, Happening::Deliver { .. })
         });
-        self.network.isolate(self.plan.core);
+        if self.plan.bare {
+            self.shrink_core();
+        }
+        self.network.isolate(self.core);
         for host in 0..self.hosts.len() {
             self.drift(host, 0);
             let machine = &mut self.hosts[host];
             machine.disk.repair();
             machine.slow = Duration::ZERO;
-            if self.plan.is_core(host) {
+            if self.is_core(host) {
                 self.agenda.put(self.now, Happening::Start { host });
             }
         }
@@ -145,17 +154,11 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     }
 
     fn strike_leader(&mut self, index: usize, blow: Blow) {
-        let leads = |member: &super::Member<P, W>| {
-            let status = member.process.as_ref()?.replica.status();
-            (status.role == RoleKind::Leader).then_some(status.epoch)
+        let Some(host) = self.newest_leader() else {
+            return;
         };
-        let leaders = self.hosts.iter().enumerate();
-        let newest = leaders
-            .filter_map(|(host, member)| Some((leads(member)?, host)))
-            .max();
-        let Some((_, host)) = newest else { return };
         self.struck.insert(index, host);
-        let mut blocked = [0; MEMBERS_MAX];
+        let mut blocked = [0; HOSTS_MAX];
         let (deaf, mute) = match blow {
             Blow::Kill => {
                 self.hosts[host].kill();
@@ -172,7 +175,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         };
         for (from, blocked) in blocked.iter_mut().enumerate() {
             if from == host && mute {
-                *blocked = u8::MAX;
+                *blocked = u16::MAX;
             } else if from != host && deaf {
                 *blocked = 1 << host;
             }

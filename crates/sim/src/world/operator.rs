@@ -87,7 +87,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     fn in_sight(&self) -> Vec<usize> {
         let reachable = |host: &usize| {
             let machine = &self.hosts[*host];
-            let away = self.phase != Phase::Faults && !self.plan.is_core(*host);
+            let away = self.phase != Phase::Faults && !self.is_core(*host);
             machine.process.is_some() && machine.paused <= self.now && !away
         };
         (0..self.plan.voters()).filter(reachable).collect()
@@ -128,11 +128,16 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             .line(self.now, Some(host), || format!("{report:?}"));
         match report {
             Report::Promoted { .. } => self.trace.mark(PROMOTIONS[0]),
+            Report::Declined { ticket, why } if self.is_order(*ticket) => {
+                self.on_declined(*ticket, why);
+            }
             Report::Declined { why, .. } => self.on_refusal(why),
-            Report::Cut { .. }
-            | Report::Reconfigured { .. }
-            | Report::Transferred { .. }
-            | Report::Undecided { .. } => {}
+            Report::Reconfigured { ticket, at } => return self.on_reconfigured(host, *ticket, *at),
+            Report::Transferred { ticket, to, epoch } => {
+                return self.on_transferred(host, *ticket, (*to, *epoch));
+            }
+            Report::Undecided { ticket } => self.on_undecided(*ticket),
+            Report::Cut { .. } => {}
             Report::Lost { .. } => {
                 let what = format!("member {}: {report:?}", host + 1);
                 return Err(Violation::new("what is chosen is never lost (A1)", what));
@@ -150,7 +155,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 Unfit::Stale { .. } => PROMOTIONS[3],
                 Unfit::NoQuorum => PROMOTIONS[4],
                 Unfit::Diverged => "a promotion was refused: its state is void",
-                Unfit::NoVote(_) | Unfit::Silent(_) => "a transfer was refused",
+                Unfit::NoVote(_) | Unfit::Silent(_) => "a promotion was refused: no vote",
             });
             if let Unfit::Behind { member, .. } = unfit {
                 named = Some(*member);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::{RoleKind, StateMachine};
+use quorate_core::{NodeId, RoleKind, StateMachine};
 
 use super::{Happening, World};
 use crate::checker::{Verdict, Violation};
@@ -38,7 +38,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             Phase::Faults => {
                 self.trace.line(self.now, None, || "healed".to_owned());
                 self.heal();
-                self.crowd.reach = self.plan.core;
+                self.crowd.reach = self.core;
                 // An operator has to see first that nobody leads; promoting takes no longer than electing then.
                 let unseen = self.operator.as_ref().map(|operator| operator.patience);
                 self.enter(Phase::Healing, timeouts + unseen.unwrap_or_default());
@@ -63,9 +63,23 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         self.agenda.put(self.now.after(lasts), Happening::Phase);
     }
 
+    /// Whether a member is healed at the end.
+    pub(super) const fn is_core(&self, member: usize) -> bool {
+        self.core >> member & 1 == 1
+    }
+
+    /// Who is healed and a member, by the configuration of whoever leads.
     fn core(&self) -> Vec<usize> {
-        (0..self.hosts.len())
-            .filter(|host| self.plan.is_core(*host))
+        let configuration = self
+            .newest_leader()
+            .and_then(|host| self.configuration_of(host));
+        let is_member = |host: &usize| {
+            let id = NodeId(*host as u64 + 1);
+            configuration.is_none_or(|configuration| configuration.contains(id))
+        };
+        let healed = (0..self.hosts.len()).filter(|host| self.is_core(*host));
+        healed
+            .filter(|host| !self.plan.changes || is_member(host))
             .collect()
     }
 
@@ -154,6 +168,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     /// L3, L5: all have applied the same, everything that is chosen, and nothing is left over.
     /// Gives the digest of the state machine.
     fn equal(&self) -> Result<u64, Violation> {
+        self.settled_members()?;
         let mut first = None;
         let mut digest = 0;
         for host in self.core() {

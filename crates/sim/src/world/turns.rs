@@ -54,23 +54,26 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             return Ok(());
         };
         let replica = &process.replica;
-
+        let configured = replica.status().configured;
+        let moved = self.hosts[host].configured != Some(configured);
+        if moved {
+            self.checkers
+                .on_configured(host, configured, replica.configuration())?;
+        }
         for (at, command) in replica.machine().take_applied() {
             self.checkers.on_applied(host, at, command)?;
         }
         let snapshot = replica
             .snapshot()
             .map_or_else(Default::default, |meta| meta.position);
-        self.checkers.on_state(
-            host,
-            &Shown {
-                status: replica.status(),
-                applied: replica.applied(),
-                snapshot,
-                digest: replica.digest(),
-            },
-            committed,
-        )
+        let shown = Shown {
+            status: replica.status(),
+            applied: replica.applied(),
+            snapshot,
+            digest: replica.digest(),
+        };
+        self.hosts[host].configured = Some(configured);
+        self.checkers.on_state(host, &shown, committed)
     }
 
     /// What waits in a member is bounded by its config, at all times (law 7).

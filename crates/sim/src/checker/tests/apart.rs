@@ -12,7 +12,7 @@ fn accepted(at: u64, (accepted, born): (u64, u64), command: &'static [u8]) -> Ve
 }
 
 fn apart() -> Checkers {
-    Checkers::new((3, 3), Rules::majorities(3, false))
+    Checkers::new((3, 3, 3), Rules::majorities(3, false))
 }
 
 #[test]
