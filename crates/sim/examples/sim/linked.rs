@@ -236,7 +236,8 @@ fn budget(cluster: &Cluster) -> Budget {
         window_min: window.min(1 << 10),
         window_max: 4 * window,
         messages_max: cluster.limits.window_messages,
-        fetch_bytes: window,
+        // A page becomes one record, which has to fit into a segment.
+        fetch_bytes: window.min(16 << 10),
         hollow_bytes: 256,
         catchup_bytes: 32,
         lend_bytes: 4 * window,

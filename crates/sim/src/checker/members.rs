@@ -302,7 +302,7 @@ impl Members {
     ) -> Verdict {
         let written = self.written[host].get(&at);
         let written = written.and_then(|epoch| self.proposed.get(&(at, *epoch)));
-        let known = self.chosen.get(&at).or(written);
+        let known = written.or_else(|| self.chosen.get(&at).filter(|_| at <= self.base[host]));
         let fits = match known {
             Some(known) => known.all == *shown,
             None => {
