@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quorate_core::{NodeId, Rejection, Report, Rng, RoleKind, Status, Ticket, Unfit};
 
+use super::orders::is_order;
 use super::phases::Phase;
 use super::{Happening, World};
 use crate::campaign::PROMOTIONS;
@@ -128,7 +129,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             .line(self.now, Some(host), || format!("{report:?}"));
         match report {
             Report::Promoted { .. } => self.trace.mark(PROMOTIONS[0]),
-            Report::Declined { ticket, why } if self.is_order(*ticket) => {
+            Report::Declined { ticket, why } if is_order(*ticket) => {
                 self.on_declined(*ticket, why);
             }
             Report::Declined { why, .. } => self.on_refusal(why),

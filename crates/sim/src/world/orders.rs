@@ -38,6 +38,11 @@ impl Orders {
     }
 }
 
+/// Whether a ticket names an order of this module.
+pub(super) const fn is_order(ticket: Ticket) -> bool {
+    ticket.0 >= FIRST
+}
+
 impl<P: Protocol, W: Workload> World<'_, P, W> {
     /// Of those who take themselves for leaders, the one of the newest epoch.
     pub(super) fn newest_leader(&self) -> Option<usize> {
@@ -194,10 +199,6 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         self.turn(host, |process, clock, out| {
             process.replica.transfer(clock, ticket, to, out);
         })
-    }
-
-    pub(super) const fn is_order(&self, ticket: Ticket) -> bool {
-        ticket.0 >= FIRST
     }
 
     pub(super) fn on_declined(&mut self, ticket: Ticket, why: &Rejection) {
