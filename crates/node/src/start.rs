@@ -216,15 +216,9 @@ where
     S: StateMachine,
 {
     let (clients, requests) = batch_queue(config.replica.pending_bytes_max as usize);
-    let Ends {
-        gate,
-        peers,
-        told,
-        notices,
-    } = ends;
     let (stop, stopping) = watermark(0);
-    let archive = Archive::start(recovered.store, told.clone()).map_err(StartError::Thread)?;
-    let (writer, durable) = writer(recovered.journal, told)?;
+    let archive = Archive::start(recovered.store, ends.told.clone()).map_err(StartError::Thread)?;
+    let (writer, durable) = writer(recovered.journal, ends.told)?;
     let members = Members::new(&recovered.replica, config, &transport);
     let links = members.links();
     let outlets = Outlets {
@@ -233,7 +227,7 @@ where
         archive,
         transport: transport.clone(),
         members,
-        _gate: gate,
+        _gate: ends.gate,
         waiting: Waiting::new(),
         frames: Vec::new(),
         lost: Lost::default(),
@@ -242,7 +236,8 @@ where
         orders: Orders::default(),
         losses: Losses::default(),
     };
-    let board = Board::new(outlets.status(&recovered.replica, &peers, (clocks.read().now, false)));
+    let board =
+        Board::new(outlets.status(&recovered.replica, &ends.peers, (clocks.read().now, false)));
     let (ended, end) = watch::channel(None);
     let handle = Handle {
         clients,
@@ -258,8 +253,8 @@ where
         replica: recovered.replica,
         inputs: Inputs {
             clients: requests,
-            peers,
-            notices,
+            peers: ends.peers,
+            notices: ends.notices,
             durable,
             stop: StopSignal::new(stopping),
             alarm: Alarm::new(clocks),

@@ -447,6 +447,13 @@ mod tests {
                 "--id 1 --data d --request-timeout-ms 1",
                 "--request-timeout-ms 1",
             ),
+        ];
+        refuse(&refused);
+    }
+
+    #[test]
+    fn absurd_limits_are_refused_with_the_reason() {
+        let refused = [
             ("--id 1 --data d --segment-bytes 5", "--segment-bytes 5"),
             (
                 "--id 1 --data d --segment-bytes 1048576",
@@ -472,6 +479,10 @@ mod tests {
                 "has no leases",
             ),
         ];
+        refuse(&refused);
+    }
+
+    fn refuse(refused: &[(&str, &str)]) {
         for (flags, reason) in refused {
             let error = settings(flags).expect_err(flags).to_string();
             assert!(error.contains(reason), "{flags}: {error}");

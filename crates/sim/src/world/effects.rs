@@ -52,25 +52,11 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 }
                 self.kick(host);
             }
-            Effect::Link(event) => {
-                self.trace
-                    .line(self.now, Some(host), || format!("link {event}"));
-            }
-            Effect::Wish { member, answer } => {
-                self.trace.line(self.now, Some(host), || {
-                    format!("wish of {member}: {answer:?}")
-                });
-                if let WishAnswer::Granted(_) = answer {
-                    self.trace.mark(WISH_GRANTED);
-                }
-            }
-            Effect::HandOver { to, why, answer } => {
-                self.trace.line(self.now, Some(host), || {
-                    format!("gives way to {to}, {why}: {answer:?}")
-                });
-                if let HandOverAnswer::Done(_) = answer {
-                    self.trace.mark("a leader gave way by itself");
-                }
+            Effect::Link(_)
+            | Effect::Configured(_)
+            | Effect::Wish { .. }
+            | Effect::HandOver { .. } => {
+                self.tell_of_itself(host, &effect);
             }
             Effect::Report(report) => self.on_report(host, &report)?,
             Effect::Reply { ticket, at, reply } => {
@@ -81,11 +67,6 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.checkers.on_reply(host, at);
                 let output = self.crowd.workload.answer(self.crowd.input(request), reply);
                 self.hear(request, Ok(output));
-            }
-            Effect::Configured(configuration) => {
-                self.trace
-                    .line(self.now, Some(host), || format!("members: {configuration}"));
-                self.hosts[host].configured = None;
             }
             // No client here opens sessions yet.
             Effect::Opened { .. } | Effect::Closed { .. } => {}
@@ -104,6 +85,35 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             | Effect::Load { .. } => self.on_snapshot_effect(host, effect),
         }
         Ok(())
+    }
+
+    /// What a member does by itself is told, no more.
+    fn tell_of_itself(
+        &mut self,
+        host: usize,
+        effect: &Effect<TappedLog<P::Log>, TappedMachine<Machine<W>>>,
+    ) {
+        let line = match effect {
+            Effect::Link(event) => format!("link {event}"),
+            Effect::Configured(configuration) => {
+                self.hosts[host].configured = None;
+                format!("members: {configuration}")
+            }
+            Effect::Wish { member, answer } => {
+                if let WishAnswer::Granted(_) = answer {
+                    self.trace.mark(WISH_GRANTED);
+                }
+                format!("wish of {member}: {answer:?}")
+            }
+            Effect::HandOver { to, why, answer } => {
+                if let HandOverAnswer::Done(_) = answer {
+                    self.trace.mark("a leader gave way by itself");
+                }
+                format!("gives way to {to}, {why}: {answer:?}")
+            }
+            _ => unreachable!("the caller hands over what a member does by itself"),
+        };
+        self.trace.line(self.now, Some(host), || line);
     }
 
     /// What concerns snapshots takes its time, beside everything else.
