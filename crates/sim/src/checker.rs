@@ -5,6 +5,7 @@ mod applied;
 mod choices;
 mod disks;
 mod members;
+mod freshness;
 mod states;
 mod value;
 
@@ -20,6 +21,7 @@ use disks::{DiskView, Said};
 use members::Members;
 use states::States;
 
+pub(crate) use freshness::Freshness;
 pub(crate) use value::{fingerprint, stir};
 
 /// An invariant that does not hold.

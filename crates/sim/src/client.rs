@@ -148,6 +148,11 @@ impl<'a, W: Workload> Crowd<'a, W> {
         self.requests[request].member
     }
 
+    /// Whose it is; none: nobody's in particular.
+    pub(crate) fn client_of(&self, request: usize) -> Option<u64> {
+        self.requests[request].client
+    }
+
     pub(crate) fn is_open(&self, request: usize) -> bool {
         matches!(self.requests[request].fate, Fate::Open)
     }

@@ -4,6 +4,7 @@ mod glimpses;
 mod machine;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use quorate_core::{Position, ReadLevel, Rng};
@@ -105,8 +106,8 @@ impl Workload for Ledger {
             key,
             change: (!reads).then_some(number),
             filling: rng.below(u64::from(self.filling) + 1) as u32,
-            level: if reads && rng.one_in(3) {
-                ReadLevel::Local
+            level: if reads {
+                level(rng)
             } else {
                 ReadLevel::Linearizable
             },
@@ -179,6 +180,19 @@ impl Workload for Ledger {
     }
 }
 
+/// How fresh a read has to be: half of them as fresh as can be.
+fn level(rng: &mut Rng) -> ReadLevel {
+    match rng.below(8) {
+        0 | 1 => ReadLevel::Local,
+        2 | 3 => {
+            let millis = [20, 200, 1_000][rng.below(3) as usize];
+            ReadLevel::Bounded(Duration::from_millis(millis))
+        }
+        4 => ReadLevel::Lease,
+        _ => ReadLevel::Linearizable,
+    }
+}
+
 /// The first thing that does not fit, for people.
 fn explain(
     key: Key,
@@ -202,7 +216,7 @@ fn explain(
 impl Entry {
     /// Whether the history of its key has to be linearizable with it.
     fn is_judged(&self) -> bool {
-        let fresh = self.change.is_some() || self.level == ReadLevel::Linearizable;
+        let fresh = self.change.is_some() || self.level.is_linearizable();
         fresh && !matches!(self.key, Key::Alarm(_))
     }
 }

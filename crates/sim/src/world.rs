@@ -16,7 +16,7 @@ use bytes::Bytes;
 use quorate_core::{Effects, Event, Failure, NodeId, Parcel, ReplicatedLog, Rng, decode};
 
 use crate::agenda::Agenda;
-use crate::checker::{Checkers, Verdict, Violation, fingerprint};
+use crate::checker::{Checkers, Freshness, Verdict, Violation, fingerprint};
 use crate::client::Crowd;
 use crate::clock::MemberClock;
 use crate::disk::{SimDisk, Survival};
@@ -50,6 +50,7 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
     network: Network,
     crowd: Crowd<'a, W>,
     checkers: Checkers,
+    freshness: Freshness,
     rules: Rules,
     /// What each member's own config says of the others; none: it is no member yet, and does not run.
     clusters: Vec<Option<Cluster>>,
@@ -156,6 +157,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             network: Network::new(plan.network, rng.fork()),
             crowd: Crowd::new(workload, plan.clients, rng.fork(), everybody),
             checkers: Checkers::new((plan.hosts(), plan.members, plan.voters()), rules),
+            freshness: Freshness::default(),
             rules,
             clusters,
             core: plan.core,

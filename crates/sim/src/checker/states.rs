@@ -21,6 +21,8 @@ pub(super) struct States {
 struct Seen {
     /// Over all lives.
     epoch: Epoch,
+    /// In the lives before this one: the last position that it had applied or answered for.
+    formerly: Position,
     /// How often it has started.
     life: u64,
     /// In this life: an unreadable snapshot falls back to the one before it, and that entries were forgotten may itself
@@ -47,6 +49,7 @@ impl States {
         let seen = &mut self.members[host];
         *seen = Seen {
             epoch: seen.epoch,
+            formerly: seen.formerly.max(seen.applied).max(seen.answered),
             life: seen.life + 1,
             ..Seen::default()
         };
@@ -95,6 +98,7 @@ impl States {
             && snapshot >= seen.snapshot;
         *seen = Seen {
             epoch: seen.epoch.max(status.epoch),
+            formerly: seen.formerly,
             life: seen.life,
             snapshot,
             compacted: status.compacted,
@@ -122,16 +126,19 @@ impl States {
         *answered = at.max(*answered);
     }
 
-    /// Also what may be old shows no state before what this member has shown in this life.
+    /// Also what may be old shows no state before what this member has shown, in this life or before it.
     pub(super) fn on_read(&self, host: usize, at: Position) -> Verdict {
         let Seen {
-            applied, answered, ..
+            formerly,
+            applied,
+            answered,
+            ..
         } = self.members[host];
-        if at >= applied.max(answered) {
+        if at >= applied.max(answered).max(formerly) {
             return Ok(());
         }
         let what = format!(
-            "member {} reads at {at}, has applied {applied} and answered {answered}",
+            "member {} reads at {at}, has applied {applied} and answered {answered}, and {formerly} before it started",
             host + 1
         );
         Err(Violation::new("reads of one member never go back", what))

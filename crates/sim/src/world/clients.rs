@@ -51,9 +51,14 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         });
         let ticket = Ticket(request as u64);
         let level = self.crowd.workload.level(self.crowd.input(request));
+        let whose = (request, self.crowd.client_of(request));
+        let call = match command {
+            Some(_) => level.into(),
+            None => self.freshness.on_asked(self.now, whose, level),
+        };
         self.turn(host, |process, clock, out| match command {
             Some(command) => process.replica.submit(clock, ticket, command, out),
-            None => process.replica.read(clock, ticket, level, out),
+            None => process.replica.read(clock, ticket, call, out),
         })
     }
 
@@ -72,6 +77,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                     Failure::Overloaded { .. } => "a client was refused: overloaded",
                     Failure::NoRoom => "a client was refused: no room",
                     Failure::TooStale { .. } => "a read was refused: too stale",
+                    Failure::NotApplied { .. } => "a read was refused: not applied",
                     _ => "a client was refused: no leader",
                 });
                 self.crowd.on_failure(request, failure)

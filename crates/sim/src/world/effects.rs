@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::{Effect, HandOverAnswer, NodeId, Parcel, ReadLevel, WishAnswer, encode};
+use quorate_core::{Effect, HandOverAnswer, NodeId, Parcel, ReadLevel, ReadStamp, WishAnswer, encode};
 
 use super::orders::WISH_GRANTED;
 use super::{Happening, Machine, Message, Own, Todo, World};
@@ -65,6 +65,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                     format!("reply #{request} at {at}: {reply:?}")
                 });
                 self.checkers.on_reply(host, at);
+                let client = self.crowd.client_of(request);
+                self.freshness.on_reply(self.now, client, at);
                 let output = self.crowd.workload.answer(self.crowd.input(request), reply);
                 self.hear(request, Ok(output));
             }
@@ -77,7 +79,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 });
                 self.hear(request, Err(failure));
             }
-            Effect::Read { ticket, .. } => self.query(host, ticket.0 as usize)?,
+            Effect::Read { ticket, stamp } => self.query(host, ticket.0 as usize, &stamp)?,
             Effect::TakeSnapshot { .. }
             | Effect::ReadChunk { .. }
             | Effect::Receive { .. }
@@ -181,7 +183,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     }
 
     /// Runs a read on the state, now: the replica's next call may change it.
-    fn query(&mut self, host: usize, request: usize) -> Verdict {
+    fn query(&mut self, host: usize, request: usize, stamp: &ReadStamp) -> Verdict {
         let Some(process) = &self.hosts[host].process else {
             return Ok(());
         };
@@ -195,7 +197,12 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             self.trace
                 .mark("a local read was answered without a leader");
         }
+        if stamp.behind.is_some_and(|behind| !behind.is_zero()) {
+            self.trace
+                .mark("a bounded read was answered by an earlier round");
+        }
         self.checkers.on_read(host, applied)?;
+        self.freshness.on_answer(request, applied, stamp)?;
         self.crowd.on_glimpse(request, applied, output.clone());
         self.trace.line(self.now, Some(host), || {
             format!("read #{request} at {applied}: {output:?}")
