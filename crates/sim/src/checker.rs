@@ -4,8 +4,8 @@
 mod applied;
 mod choices;
 mod disks;
-mod members;
 mod freshness;
+mod members;
 mod states;
 mod value;
 

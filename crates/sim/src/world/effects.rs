@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use quorate_core::{Effect, HandOverAnswer, NodeId, Parcel, ReadLevel, ReadStamp, WishAnswer, encode};
+use quorate_core::{
+    Effect, HandOverAnswer, NodeId, Parcel, ReadLevel, ReadStamp, WishAnswer, encode,
+};
 
 use super::orders::WISH_GRANTED;
 use super::{Happening, Machine, Message, Own, Todo, World};
