@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::{Failure, Position, Rng};
+use quorate_core::{Failure, Position, Rng, SessionCall, SessionId};
 
 use crate::checker::{Violation, fingerprint};
 use crate::linearizability::{Operation, Outcome};
@@ -22,6 +22,8 @@ pub(crate) struct Crowd<'a, W: Workload> {
     last: BTreeMap<u64, usize>,
     /// How many clients have nothing more to ask.
     done: u64,
+    /// The session of each client, and the last number used in it.
+    sessions: BTreeMap<u64, (SessionId, u64)>,
     requests: Vec<Request<W::Input, W::Output>>,
     /// Whose a command is, by its fingerprint. Only looked up.
     commands: HashMap<u64, usize>,
@@ -36,7 +38,22 @@ struct Request<I, O> {
     member: usize,
     called: Moment,
     retries: u32,
+    /// Its number in the client's session.
+    call: Option<(SessionId, u64)>,
+    /// An attempt may have had an effect, or may have one yet.
+    maybe: bool,
     fate: Fate<O>,
+}
+
+/// What is asked of a member.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    /// To run a read.
+    Read,
+    /// To apply a command.
+    Apply(Bytes),
+    /// To open or to use a session.
+    Call(SessionCall, Bytes),
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +94,7 @@ impl<'a, W: Workload> Crowd<'a, W> {
             reach,
             last: BTreeMap::new(),
             done: 0,
+            sessions: BTreeMap::new(),
             requests: Vec::new(),
             commands: HashMap::new(),
             glimpses: Vec::new(),
@@ -139,6 +157,8 @@ impl<'a, W: Workload> Crowd<'a, W> {
             member,
             called: now,
             retries,
+            call: None,
+            maybe: false,
             fate: Fate::Open,
         });
         self.requests.len() - 1
@@ -161,10 +181,78 @@ impl<'a, W: Workload> Crowd<'a, W> {
         &self.requests[request].input
     }
 
-    pub(crate) fn command(&mut self, request: usize) -> Option<Bytes> {
-        let command = self.workload.command(&self.requests[request].input)?;
+    /// What to ask of a member. A client that has sessions opens one before its first command, and gives each the next
+    /// number; what is sent again keeps its number.
+    pub(crate) fn asks(&mut self, request: usize) -> Ask {
+        let asked = &mut self.requests[request];
+        let Some(command) = self.workload.command(&asked.input) else {
+            return Ask::Read;
+        };
         self.commands.insert(fingerprint(0, &command), request);
-        Some(command)
+        let (Some(ttl), Some(client)) = (self.habits.sessions, asked.client) else {
+            return Ask::Apply(command);
+        };
+        if asked.call.is_none() {
+            let Some((session, last)) = self.sessions.get_mut(&client) else {
+                return Ask::Call(SessionCall::open(ttl), Bytes::new());
+            };
+            *last += 1;
+            asked.call = Some((*session, *last));
+        }
+        let (session, sequence) = asked.call.expect("it has a number by now");
+        let call = SessionCall::Apply {
+            session,
+            sequence,
+            // What the client has given up it does not wait for.
+            received: sequence - 1,
+        };
+        Ask::Call(call, command)
+    }
+
+    /// A session is open: what it was opened for can be asked.
+    pub(crate) fn on_opened(&mut self, request: usize, session: SessionId) -> Next {
+        let Some(client) = self.requests[request].client else {
+            return Next::Rest;
+        };
+        self.sessions.entry(client).or_insert((session, 0));
+        if !self.is_open(request) || self.requests[request].call.is_some() {
+            return Next::Rest;
+        }
+        Next::Retry {
+            after: Duration::ZERO,
+        }
+    }
+
+    /// Whether a client gets impatient, and asks the same of another member while the first may still be at it: only
+    /// with a number.
+    pub(crate) fn again(&mut self, request: usize) -> bool {
+        if !self.is_open(request) || self.requests[request].call.is_none() || !self.rng.one_in(4) {
+            return false;
+        }
+        let member = self.member();
+        let asked = &mut self.requests[request];
+        (asked.member, asked.maybe) = (member, true);
+        true
+    }
+
+    /// Whether an answer to this came before.
+    pub(crate) fn is_answered(&self, request: usize) -> bool {
+        matches!(self.requests[request].fate, Fate::Answered(..))
+    }
+
+    /// The session is no more: the client's next command opens another.
+    fn on_expired(&mut self, request: usize) {
+        let Request { client, call, .. } = &self.requests[request];
+        let Some((client, (session, _))) = client.zip(*call) else {
+            return;
+        };
+        if self
+            .sessions
+            .get(&client)
+            .is_some_and(|(now, _)| *now == session)
+        {
+            self.sessions.remove(&client);
+        }
     }
 
     /// A member answers a read from the state that ends at `at`.
@@ -180,17 +268,28 @@ impl<'a, W: Workload> Crowd<'a, W> {
         self.another(request)
     }
 
-    /// A failure that says "surely not" may be tried elsewhere; "unknown" never is: it may have happened.
+    /// A failure that says "surely not" may be tried elsewhere; "unknown" only with a number: it may have happened.
     pub(crate) fn on_failure(&mut self, request: usize, failure: Failure) -> Next {
         if !self.is_open(request) {
             return Next::Rest;
         }
-        if failure == Failure::Unknown {
-            self.requests[request].fate = Fate::Unknown;
-            return self.another(request);
+        let numbered = self.requests[request].call.is_some();
+        let opening = self.opens(request);
+        if failure == Failure::Unknown && !opening {
+            self.requests[request].maybe = true;
         }
-        if self.requests[request].retries == 0 {
-            self.requests[request].fate = Fate::Refused;
+        let hopeless = matches!(failure, Failure::Session(_)) && numbered;
+        if hopeless {
+            self.on_expired(request);
+        }
+        let unknown = failure == Failure::Unknown && !numbered && !opening;
+        if unknown || hopeless || self.requests[request].retries == 0 {
+            let fate = if self.requests[request].maybe {
+                Fate::Unknown
+            } else {
+                Fate::Refused
+            };
+            self.requests[request].fate = fate;
             return self.another(request);
         }
         let endless = self.requests[request].retries == u32::MAX;
@@ -202,6 +301,18 @@ impl<'a, W: Workload> Crowd<'a, W> {
         Next::Retry {
             after: Duration::from_millis(20 + self.rng.below(100)),
         }
+    }
+
+    /// Whether this is on its way to get a session first: its command was not sent yet.
+    fn opens(&self, request: usize) -> bool {
+        let Request {
+            input,
+            client,
+            call,
+            ..
+        } = &self.requests[request];
+        let has_sessions = self.habits.sessions.is_some() && client.is_some();
+        has_sessions && call.is_none() && self.workload.command(input).is_some()
     }
 
     /// The client waits no longer.

@@ -110,6 +110,8 @@ pub struct Clients {
     pub patience: Duration,
     /// After a refusal that says "surely not", how often it tries another member.
     pub retries: u32,
+    /// How long the sessions of clients outlive their last command; none: clients have no sessions.
+    pub sessions: Option<Duration>,
 }
 
 /// A fault with its time.

@@ -108,6 +108,8 @@ enum Happening<M, O> {
     },
     /// A client waits no longer.
     GiveUp { request: usize },
+    /// A client may ask the same again.
+    Again { request: usize },
     /// The operator looks who leads.
     Look,
     /// A member is told to lead.
@@ -253,6 +255,10 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             Happening::GiveUp { request } => {
                 let next = self.crowd.give_up(request);
                 self.on_next(request, next);
+                Ok(())
+            }
+            Happening::Again { request } => {
+                self.on_again(request);
                 Ok(())
             }
             Happening::Look => {

@@ -46,6 +46,7 @@ fn plan(faults: impl IntoIterator<Item = Fault>) -> Plan {
         think: Duration::from_millis(20),
         patience: Duration::from_secs(5),
         retries: 3,
+        sessions: None,
     };
     let planned = |fault| Planned {
         at: Moment::START.after(FROM),

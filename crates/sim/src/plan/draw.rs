@@ -66,14 +66,8 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
     };
     let members = voters + learners;
     let mut dice = Rng::new(seed ^ 0x6f72_6465_7273);
-    let changes = options.changes && dice.one_in(2);
-    let spares = if changes {
-        1 + dice.below((HOSTS_MAX - members).min(5) as u64) as usize
-    } else {
-        0
-    };
-    let lease = dice.one_in(4).then_some(LEASE_PPM);
-    let bare = changes && dice.one_in(2);
+    let beside = beside(&mut dice, options.changes, members);
+    let (changes, spares) = (beside.changes, beside.spares);
     let lasts = options
         .lasts
         .unwrap_or_else(|| millis(&mut rng, 10_000, 40_000));
@@ -108,13 +102,16 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
         learners,
         spares,
         changes,
-        bare,
+        bare: beside.bare,
         lost: gone,
-        lease,
+        lease: beside.lease,
         limits,
         around,
         network: network(&mut rng),
-        clients: clients(&mut rng),
+        clients: Clients {
+            sessions: beside.sessions,
+            ..clients(&mut rng)
+        },
         faults,
         heals: Moment::START.after(lasts),
         core: match core(&mut rng, (voters, members), &lost) {
@@ -122,6 +119,32 @@ pub(super) fn plan(seed: u64, options: &Options) -> Plan {
             core => core,
         },
         unsafe_disks: options.unsafe_disks,
+    }
+}
+
+/// What has dice of its own, so that no other run depends on it.
+struct Beside {
+    changes: bool,
+    spares: usize,
+    lease: Option<u32>,
+    bare: bool,
+    sessions: Option<Duration>,
+}
+
+fn beside(dice: &mut Rng, changes: bool, members: usize) -> Beside {
+    let changes = changes && dice.one_in(2);
+    let spares = if changes {
+        1 + dice.below((HOSTS_MAX - members).min(5) as u64) as usize
+    } else {
+        0
+    };
+    let lives = [500, 3_000, 60_000].map(Duration::from_millis);
+    Beside {
+        changes,
+        spares,
+        lease: dice.one_in(4).then_some(LEASE_PPM),
+        bare: changes && dice.one_in(2),
+        sessions: dice.one_in(2).then(|| *pick(dice, &lives)),
     }
 }
 
@@ -193,6 +216,7 @@ fn clients(rng: &mut Rng) -> Clients {
         think: millis(rng, 10, 400),
         patience: millis(rng, 2_000, 10_000),
         retries: rng.below(4) as u32,
+        sessions: None,
     }
 }
 

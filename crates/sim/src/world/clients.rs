@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use quorate_core::{Failure, Ticket};
+use quorate_core::{Failure, SessionCall, SessionError, SessionId, Ticket};
 
 use super::phases::Phase;
 use super::{Happening, World};
 use crate::checker::Verdict;
-use crate::client::Next;
+use crate::client::{Ask, Next};
 use crate::{Protocol, Workload};
 
 impl<P: Protocol, W: Workload> World<'_, P, W> {
@@ -44,7 +44,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             return Ok(());
         }
         self.trace.hash([self.now.0, host as u64, request as u64]);
-        let command = self.crowd.command(request);
+        let ask = self.crowd.asks(request);
         let input = self.crowd.input(request);
         self.trace.line(self.now, Some(host), || {
             format!("asked #{request} {input:?}")
@@ -52,14 +52,36 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
         let ticket = Ticket(request as u64);
         let level = self.crowd.workload.level(self.crowd.input(request));
         let whose = (request, self.crowd.client_of(request));
-        let call = match command {
-            Some(_) => level.into(),
-            None => self.freshness.on_asked(self.now, whose, level),
+        let reads = match &ask {
+            Ask::Apply(_) | Ask::Call(..) => level.into(),
+            Ask::Read => self.freshness.on_asked(self.now, whose, level),
         };
-        self.turn(host, |process, clock, out| match command {
-            Some(command) => process.replica.submit(clock, ticket, command, out),
-            None => process.replica.read(clock, ticket, call, out),
+        if matches!(ask, Ask::Call(SessionCall::Apply { .. }, _)) {
+            let after = self.rng.duration(Duration::ZERO, Duration::from_secs(1));
+            let at = self.now.after(after);
+            self.agenda.put(at, Happening::Again { request });
+        }
+        self.turn(host, |process, clock, out| match ask {
+            Ask::Apply(command) => process.replica.submit(clock, ticket, command, out),
+            Ask::Call(call, command) => process.replica.call(clock, ticket, call, command, out),
+            Ask::Read => process.replica.read(clock, ticket, reads, out),
         })
+    }
+
+    /// A client may ask again before it hears.
+    pub(super) fn on_again(&mut self, request: usize) {
+        if self.crowd.again(request) {
+            self.trace
+                .mark("a client with a session asked twice at once");
+            self.send_request(request, Duration::ZERO);
+        }
+    }
+
+    /// A client has a session now.
+    pub(super) fn on_opened(&mut self, request: usize, session: SessionId) {
+        self.trace.mark("a session was opened");
+        let next = self.crowd.on_opened(request, session);
+        self.on_next(request, next);
     }
 
     pub(super) fn hear(&mut self, request: usize, what: Result<W::Output, Failure>) {
@@ -76,6 +98,8 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                     Failure::Unknown => "a client was told that the outcome is unknown",
                     Failure::Overloaded { .. } => "a client was refused: overloaded",
                     Failure::NoRoom => "a client was refused: no room",
+                    Failure::Session(SessionError::Expired) => "a session had expired",
+                    Failure::Session(_) => "a session did not know any more",
                     Failure::TooStale { .. } => "a read was refused: too stale",
                     Failure::NotApplied { .. } => "a read was refused: not applied",
                     _ => "a client was refused: no leader",

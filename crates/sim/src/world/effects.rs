@@ -69,11 +69,21 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.checkers.on_reply(host, at);
                 let client = self.crowd.client_of(request);
                 self.freshness.on_reply(self.now, client, at);
+                if self.crowd.is_answered(request) {
+                    self.trace.mark("a reply of a session was given again");
+                }
                 let output = self.crowd.workload.answer(self.crowd.input(request), reply);
                 self.hear(request, Ok(output));
             }
-            // No client here opens sessions yet.
-            Effect::Opened { .. } | Effect::Closed { .. } => {}
+            Effect::Opened { ticket, session } => {
+                let request = ticket.0 as usize;
+                self.trace.line(self.now, Some(host), || {
+                    format!("opened {session} for #{request}")
+                });
+                self.on_opened(request, session);
+            }
+            // No client here closes its session.
+            Effect::Closed { .. } => {}
             Effect::Fail { ticket, failure } => {
                 let request = ticket.0 as usize;
                 self.trace.line(self.now, Some(host), || {
