@@ -41,6 +41,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             self.backlog.bytes -= weight;
             bytes += weight;
             self.apply_run(&run, out);
+            self.writes.budget.on_applied(&run.batch);
             self.snapshots.on_applied(weight);
         }
         self.reads.ready(self.applied_for_reads(), |ticket, stamp| {

@@ -107,7 +107,16 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         }
         *newest = attempt;
         let refused = if self.leading.status.epoch == epoch && self.leads() {
-            self.propose(clock, batch, out)
+            match self.writes.admit(&batch) {
+                Ok(()) => {
+                    let refused = self.propose(clock, batch.clone(), out);
+                    if refused.is_none() {
+                        self.writes.budget.on_proposed(&batch);
+                    }
+                    refused
+                }
+                Err(retry_after) => Some(Rejection::Overloaded { retry_after }),
+            }
         } else {
             let Status { leader, epoch, .. } = self.leading.status;
             Some(Rejection::NotLeader { leader, epoch })

@@ -17,7 +17,9 @@ pub struct ReplicaConfig {
     pub request_timeout: Duration,
     /// How long to wait for an answer from another member before asking again; for writes it doubles each time.
     pub retry_interval: Duration,
-    /// What a refused client is told to wait, and what this member itself waits after a refusal.
+    /// How long what is taken may wait for what was taken before, about: less is taken where it would be longer.
+    pub queueing: Duration,
+    /// What a refused client is told to wait at least, and what this member itself waits after a refusal.
     pub retry_after: Duration,
     /// Bytes of this member's clients' commands in the air.
     pub pending_bytes_max: u64,
@@ -49,6 +51,7 @@ impl ReplicaConfig {
             life,
             request_timeout: Duration::from_secs(5),
             retry_interval: Duration::from_secs(1),
+            queueing: Duration::from_millis(250),
             retry_after: Duration::from_millis(50),
             pending_bytes_max: 64 << 20,
             pending_max: 64 * 1024,

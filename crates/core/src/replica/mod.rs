@@ -20,6 +20,7 @@ mod apply;
 mod asking;
 mod awaited;
 mod between;
+mod budget;
 mod calls;
 mod config;
 mod event;
@@ -180,6 +181,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
 
     /// Sends off what was submitted since the last call: once a turn, after all of the turn's requests and events.
     pub fn flush(&mut self, clock: Clock, out: &mut Effects<L, S>) {
+        self.measure(clock.now);
         self.writes.gather(clock.now);
         self.reads.gather(clock.now);
         self.hand_over(clock, out);
@@ -189,6 +191,14 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         self.tend_health(clock.now, out);
         self.fetch_on(clock.now, out);
         self.serve(clock.now, out);
+    }
+
+    /// How fast commands are completed.
+    fn measure(&mut self, now: Instant) {
+        let led = self.leading.status.leader.is_some();
+        let (health, configuration) = (&self.health, self.log.configuration());
+        let base = || health.own(now, configuration).of_a_write();
+        self.writes.on_turn(now, led, base);
     }
 
     /// Takes one event.
@@ -398,6 +408,7 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         if (before.epoch, before.role) != (status.epoch, status.role) {
             self.reads.forget_questions();
             self.wishes = Wishes::default();
+            self.writes.budget.on_leadership();
             self.leading.advance = None;
             // The next leader may complete what this one began.
             let undecided = self.leading.orders.give_up(Order::Reconfigure);

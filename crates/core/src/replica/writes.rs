@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::Failure;
-use super::ReplicaConfig;
+use super::budget::Budget;
+use super::{Failure, ReplicaConfig};
 use crate::{Batch, BatchBuilder, Epoch, Instant, Kind, Label, Rejection, SessionCall, Ticket};
 
 /// Commands gathered, on their way, and waiting.
@@ -34,6 +34,7 @@ pub(super) struct Writes {
     attempt: u64,
     bytes: u64,
     commands: usize,
+    pub(super) budget: Budget,
 }
 
 /// One batch whose fate is not known yet.
@@ -85,7 +86,20 @@ impl Writes {
             attempt: config.life.0,
             bytes: 0,
             commands: 0,
+            budget: Budget::new(config),
         }
+    }
+
+    pub(super) fn on_turn(&mut self, now: Instant, led: bool, base: impl FnOnce() -> Duration) {
+        let own = Budget::weight(self.commands as u64, self.bytes);
+        self.budget.on_turn(now, led, own, base);
+    }
+
+    /// Whether another member's commands may be proposed here; if not, when to come again.
+    pub(super) fn admit(&mut self, batch: &Batch) -> Result<(), Duration> {
+        let own = Budget::weight(self.commands as u64, self.bytes);
+        let weight = Budget::weight(batch.len(), batch.bytes());
+        self.budget.take(own, weight)
     }
 
     /// Takes a client's command, in a session or in none, or says why not.
@@ -106,13 +120,16 @@ impl Writes {
             Some(call) => (Kind::Session, call.head(&mut buffer)),
         };
         let bytes = bytes + head.len() as u64;
-        if self.bytes + bytes > self.config.pending_bytes_max
-            || self.commands >= self.config.pending_max
-        {
-            return Err(Failure::Overloaded {
-                retry_after: self.config.retry_after,
-            });
-        }
+        let own = Budget::weight(self.commands as u64, self.bytes);
+        let weight = Budget::weight(1, bytes);
+        let fits = self.commands < self.config.pending_max
+            && self.bytes + bytes <= self.config.pending_bytes_max;
+        let taken = if fits {
+            self.budget.take(own, weight)
+        } else {
+            Err(self.budget.refuse(own, weight))
+        };
+        taken.map_err(|retry_after| Failure::Overloaded { retry_after })?;
         self.bytes += bytes;
         self.commands += 1;
         if kind != self.kind || command.len() >= Self::ALONE {
@@ -243,7 +260,11 @@ impl Writes {
         };
         let pending = &mut self.queue[index];
         if pending.maybe || matches!(why, Rejection::NotLeader { .. }) {
-            let again = Some(now + self.config.retry_after);
+            let pause = match why {
+                Rejection::Overloaded { retry_after } => retry_after,
+                _ => self.config.retry_after,
+            };
+            let again = Some(now + pause.min(self.config.request_timeout));
             pending.sent = pending.sent.map(|sent| Sent {
                 refused: true,
                 again,

@@ -3,6 +3,7 @@
 
 mod fetching;
 mod health;
+mod overload;
 mod reads;
 mod scroll;
 mod sessions;

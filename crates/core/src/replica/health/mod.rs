@@ -63,6 +63,13 @@ pub struct Health {
     pub link: Option<Duration>,
 }
 
+impl Health {
+    /// How long it takes until a quorum has written, about; what was not measured counts for nothing.
+    pub(super) fn of_a_write(self) -> Duration {
+        self.disk.unwrap_or_default() + self.link.unwrap_or_default()
+    }
+}
+
 /// Why a leader gives way by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandOverReason {
@@ -149,7 +156,7 @@ impl Healths {
         self.next
     }
 
-    fn own(&self, now: Instant, configuration: &Configuration) -> Health {
+    pub(super) fn own(&self, now: Instant, configuration: &Configuration) -> Health {
         let others = configuration.voters().len() / 2;
         Health {
             disk: self.disk.value(now, self.patience()),
