@@ -1,5 +1,6 @@
 //! What goes on between members beside the log: commands for the leader, pieces of snapshots; for reads see `asking`.
 
+use super::budget::Forward;
 use super::event::{Clock, Effect, Effects};
 use super::reads::Question;
 use super::serving::Asked;
@@ -109,9 +110,10 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
         let refused = if self.leading.status.epoch == epoch && self.leads() {
             match self.writes.admit(&batch) {
                 Ok(()) => {
-                    let refused = self.propose(clock, batch.clone(), out);
+                    let forward = Forward::of(&batch);
+                    let refused = self.propose(clock, batch, out);
                     if refused.is_none() {
-                        self.writes.budget.on_proposed(&batch);
+                        self.writes.budget.on_proposed(forward);
                     }
                     refused
                 }

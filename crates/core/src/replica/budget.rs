@@ -34,6 +34,21 @@ pub(super) struct Budget {
     forwarded: Forwarded,
 }
 
+/// Another member's commands, as the budget names and weighs them.
+pub(super) struct Forward {
+    first: (NodeId, Life, u64),
+    weight: u64,
+}
+
+impl Forward {
+    pub(super) fn of(batch: &Batch) -> Self {
+        Self {
+            first: key(batch),
+            weight: Budget::weight(batch.len(), batch.bytes()),
+        }
+    }
+}
+
 /// What the leader has proposed for other members and not applied yet.
 #[derive(Debug, Default)]
 struct Forwarded {
@@ -112,9 +127,8 @@ impl Budget {
     }
 
     /// The leader has proposed another member's commands.
-    pub(super) fn on_proposed(&mut self, batch: &Batch) {
-        let weight = Self::weight(batch.len(), batch.bytes());
-        *self.forwarded.batches.entry(key(batch)).or_default() += weight;
+    pub(super) fn on_proposed(&mut self, Forward { first, weight }: Forward) {
+        *self.forwarded.batches.entry(first).or_default() += weight;
         self.forwarded.weight += weight;
     }
 
