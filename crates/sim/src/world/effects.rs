@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use quorate_core::{
-    Effect, HandOverAnswer, NodeId, Parcel, ReadLevel, ReadStamp, WishAnswer, encode,
+    Effect, HandOverAnswer, NodeId, Parcel, Position, ReadLevel, ReadStamp, StateMachine, Ticket,
+    WishAnswer, encode,
 };
 
 use super::orders::WISH_GRANTED;
@@ -61,20 +62,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.tell_of_itself(host, &effect);
             }
             Effect::Report(report) => self.on_report(host, &report)?,
-            Effect::Reply { ticket, at, reply } => {
-                let request = ticket.0 as usize;
-                self.trace.line(self.now, Some(host), || {
-                    format!("reply #{request} at {at}: {reply:?}")
-                });
-                self.checkers.on_reply(host, at);
-                let client = self.crowd.client_of(request);
-                self.freshness.on_reply(self.now, client, at);
-                if self.crowd.is_answered(request) {
-                    self.trace.mark("a reply of a session was given again");
-                }
-                let output = self.crowd.workload.answer(self.crowd.input(request), reply);
-                self.hear(request, Ok(output));
-            }
+            Effect::Reply { ticket, at, reply } => self.on_reply(host, ticket, at, reply),
             Effect::Opened { ticket, session } => {
                 let request = ticket.0 as usize;
                 self.trace.line(self.now, Some(host), || {
@@ -99,6 +87,28 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             | Effect::Load { .. } => self.on_snapshot_effect(host, effect),
         }
         Ok(())
+    }
+
+    /// What a client asked for is applied, and this is what comes of it.
+    fn on_reply(
+        &mut self,
+        host: usize,
+        ticket: Ticket,
+        at: Position,
+        reply: <TappedMachine<Machine<W>> as StateMachine>::Reply,
+    ) {
+        let request = ticket.0 as usize;
+        self.trace.line(self.now, Some(host), || {
+            format!("reply #{request} at {at}: {reply:?}")
+        });
+        self.checkers.on_reply(host, at);
+        let client = self.crowd.client_of(request);
+        self.freshness.on_reply(self.now, client, at);
+        if self.crowd.is_answered(request) {
+            self.trace.mark("a reply of a session was given again");
+        }
+        let output = self.crowd.workload.answer(self.crowd.input(request), reply);
+        self.hear(request, Ok(output));
     }
 
     /// What a member does by itself is told, no more.
