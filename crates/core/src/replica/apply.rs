@@ -6,7 +6,7 @@ use super::event::{Clock, Effect, Effects};
 use super::image::{Bookkeeping, Image, Restored};
 use super::origins::Admission;
 use crate::{
-    At, Batch, Committed, Epoch, Input, Instant, Kind, Label, Position, ReplicatedLog,
+    At, Batch, Committed, Epoch, Input, Instant, Kind, Label, NodeId, Position, ReplicatedLog,
     SnapshotMeta, StateMachine, Ticket,
 };
 use alloc::collections::VecDeque;
@@ -205,12 +205,37 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
             peers.any(|peer| peer.id == id && peer.matched >= position)
         });
         if let Some(upto) = self.snapshots.on_stored(snapshot) {
-            // Who fetches an older one needs the log behind that.
-            let held = self.serving.held();
-            let held = held.iter().map(|snapshot| snapshot.position).min();
-            let upto = held.map_or(upto, |held| held.min(upto));
-            self.step_log(now, Input::Compact { upto, snapshot }, out);
+            self.compact(now, (upto, snapshot), out);
         }
+    }
+
+    /// A member was offered a snapshot that is not here any more. As long as the log is held for it, the log offers
+    /// the very same again.
+    pub(super) fn on_lack_here(
+        &mut self,
+        now: Instant,
+        to: NodeId,
+        snapshot: SnapshotMeta,
+        out: &mut Effects<L, S>,
+    ) {
+        self.serving.lack(to, snapshot);
+        let newest = self.snapshots.newest();
+        if let Some(newest) = newest.filter(|newest| newest.position > snapshot.position) {
+            self.compact(now, (self.snapshots.covered(), newest), out);
+        }
+    }
+
+    fn compact(
+        &mut self,
+        now: Instant,
+        (upto, snapshot): (Position, SnapshotMeta),
+        out: &mut Effects<L, S>,
+    ) {
+        // Who fetches an older one needs the log behind that.
+        let held = self.serving.held();
+        let held = held.iter().map(|snapshot| snapshot.position).min();
+        let upto = held.map_or(upto, |held| held.min(upto));
+        self.step_log(now, Input::Compact { upto, snapshot }, out);
     }
 
     pub(super) fn on_install(&mut self, snapshot: SnapshotMeta, out: &mut Effects<L, S>) {

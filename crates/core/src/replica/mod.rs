@@ -226,6 +226,9 @@ impl<L: ReplicatedLog, S: StateMachine> Replica<L, S> {
                 offset,
                 data,
             } => {
+                if data.is_none() {
+                    self.on_lack_here(now, to, snapshot, out);
+                }
                 let data = data.map(|data| Batch::one(Label::default(), data));
                 out.push(Effect::Send {
                     to,

@@ -90,6 +90,14 @@ impl Serving {
             .retain(|id, to| to.asked + kept > now && !is_at(*id, to.snapshot.position));
     }
 
+    /// A piece could not be read: that snapshot is not here any more, and there is nothing to hold for who asked for it.
+    pub(super) fn lack(&mut self, to: NodeId, snapshot: SnapshotMeta) {
+        let lacks = |one: &Receiver| one.snapshot == snapshot;
+        if self.receivers.get(&to).is_some_and(lacks) {
+            self.receivers.remove(&to);
+        }
+    }
+
     /// What is being fetched: neither it nor the log behind it may go, or the fetch would be in vain.
     pub(super) fn held(&self) -> Vec<SnapshotMeta> {
         let mut held: Vec<SnapshotMeta> = Vec::new();
@@ -194,6 +202,24 @@ mod tests {
         assert_eq!(serving.held(), [snapshot]);
         serving.settle(at(66_000), false, |_, _| false);
         assert_eq!(serving.held(), [], "another leads");
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_here_any_more_is_not_held() {
+        let mut serving = serving(4, 0);
+        let snapshot = piece(2, 0).snapshot;
+        let position = Position(9);
+        serving.ask(at(0), piece(2, 0));
+        serving.lack(
+            NodeId(2),
+            SnapshotMeta {
+                position,
+                ..snapshot
+            },
+        );
+        assert_eq!(serving.held(), [snapshot], "it has turned to another");
+        serving.lack(NodeId(2), snapshot);
+        assert_eq!(serving.held(), []);
     }
 
     #[test]

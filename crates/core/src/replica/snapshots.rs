@@ -21,6 +21,8 @@ pub(super) struct Snapshots {
     /// The log wants one that includes this position.
     wanted: Option<Position>,
     newest: Option<SnapshotMeta>,
+    /// Where the one before it ends: nobody needs what it covers.
+    covered: Position,
     pub(super) fetch: Option<Fetch>,
 }
 
@@ -33,6 +35,7 @@ impl Snapshots {
             again: None,
             wanted: None,
             newest,
+            covered: Position::ZERO,
             fetch: None,
         }
     }
@@ -80,7 +83,13 @@ impl Snapshots {
         }
         self.wanted = self.wanted.filter(|from| *from > snapshot.position);
         let previous = self.newest.replace(snapshot);
-        Some(previous.map_or(Position::ZERO, |previous| previous.position))
+        self.covered = previous.map_or(Position::ZERO, |previous| previous.position);
+        Some(self.covered)
+    }
+
+    /// The last position that nobody needs any more, as it was when the newest one was stored.
+    pub(super) const fn covered(&self) -> Position {
+        self.covered
     }
 
     /// One could not be written. It is tried again then, without waiting for more to be applied: a log that could
@@ -104,6 +113,7 @@ impl Snapshots {
     /// The state was replaced by this one.
     pub(super) fn on_installed(&mut self, snapshot: SnapshotMeta) {
         (self.newest, self.since, self.fetch) = (Some(snapshot), 0, None);
+        self.covered = Position::ZERO;
         self.wanted = None;
     }
 

@@ -138,3 +138,42 @@ fn what_another_member_fetches_stays_with_the_log_behind_it_until_it_is_there() 
     assert_eq!(next(&mut bench), (vec![snapshot(2)], 5));
     assert_eq!(next(&mut bench), (vec![], 6));
 }
+
+#[test]
+fn the_log_is_not_held_for_a_snapshot_that_is_not_here_any_more() {
+    let mut bench = Bench::with(|config| config.snapshot_every_bytes = 1);
+    bench.order(Order::Lead(1));
+    for number in 0..3 {
+        bench.order(Order::Commit(foreign(2, number, &[b"a"])));
+        let snapshot = snapshot(number + 1);
+        bench.event(Event::SnapshotStored { snapshot });
+    }
+    // The offer of the first came late: it is gone.
+    let (to, gone, offset) = (NodeId(3), snapshot(1), 0);
+    let request = Parcel::ChunkRequest {
+        snapshot: gone,
+        offset,
+        length: 10,
+    };
+    bench.receive(3, request);
+    bench.order(Order::Commit(foreign(2, 3, &[b"a"])));
+    let snapshot = snapshot(4);
+    bench.event(Event::SnapshotStored { snapshot });
+    let forgotten = |bench: &Bench| bench.replica.log().compacted().map(|at| at.0);
+    assert_eq!(
+        forgotten(&bench),
+        Some(1),
+        "nobody knows yet that it is gone"
+    );
+    bench.event(Event::ChunkRead {
+        to,
+        snapshot: gone,
+        offset,
+        data: None,
+    });
+    assert_eq!(
+        forgotten(&bench),
+        Some(3),
+        "else the log would offer it again for ever"
+    );
+}
