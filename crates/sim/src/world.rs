@@ -69,6 +69,8 @@ pub(crate) struct World<'a, P: Protocol, W: Workload> {
     /// Whom the faults struck that look for a leader when they begin.
     struck: BTreeMap<usize, usize>,
     phase: Phase,
+    /// When a member last had a new configuration, or gave way by itself: leadership may move by intent then.
+    moved: Moment,
     /// The digest of the state machine that all members have in the end.
     pub(crate) state: Option<u64>,
     pub(crate) events: u64,
@@ -171,6 +173,7 @@ impl<'a, P: Protocol, W: Workload> World<'a, P, W> {
             rng,
             struck: BTreeMap::new(),
             phase: Phase::Faults,
+            moved: Moment::START,
             state: None,
             events: 0,
             effects: Vec::new(),

@@ -63,7 +63,7 @@ pub struct Options {
     /// policy's
     #[arg(long, env = "QUORATE_DURABILITY", value_name = "HOW")]
     pub durability: Option<String>,
-    /// How fresh reads are that do not say otherwise: linearizable, lease, bounded:<milliseconds>ms, local; instead of the
+    /// How fresh reads are that do not say otherwise: linearizable, lease, bounded:500ms, local; instead of the
     /// policy's
     #[arg(long, env = "QUORATE_READ_LEVEL", value_name = "LEVEL")]
     pub read_level: Option<String>,

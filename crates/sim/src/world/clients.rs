@@ -14,11 +14,11 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
     pub(super) fn on_client(&mut self, client: u64) {
         match self.phase {
             Phase::Faults | Phase::Finishing { .. } => {}
-            Phase::Healing if self.crowd.workload.goes_on() => {
+            Phase::Healing { .. } if self.crowd.workload.goes_on() => {
                 let later = self.now.after(Duration::from_millis(100));
                 return self.agenda.put(later, Happening::Client { client });
             }
-            Phase::Healing | Phase::Closing { .. } | Phase::Settling | Phase::Done => return,
+            Phase::Healing { .. } | Phase::Closing { .. } | Phase::Settling | Phase::Done => return,
         }
         if let Some(request) = self.crowd.ask(self.now, client) {
             self.send_request(request, Duration::ZERO);

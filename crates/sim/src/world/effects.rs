@@ -121,6 +121,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             Effect::Link(event) => format!("link {event}"),
             Effect::Configured(configuration) => {
                 self.hosts[host].configured = None;
+                self.moved = self.now;
                 format!("members: {configuration}")
             }
             Effect::Wish { member, answer } => {
@@ -130,6 +131,7 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 format!("wish of {member}: {answer:?}")
             }
             Effect::HandOver { to, why, answer } => {
+                self.moved = self.now;
                 if let HandOverAnswer::Done(_) = answer {
                     self.trace.mark("a leader gave way by itself");
                 }

@@ -13,8 +13,9 @@ use crate::{Moment, Protocol, Workload};
 pub(super) enum Phase {
     /// Things go wrong.
     Faults,
-    /// They do not any more; nobody asks anything. A leader has to be there at the end of this.
-    Healing,
+    /// They do not any more; nobody asks anything. A leader has to be there at the end of this; `again`: at the end of
+    /// a little more, because one handed leadership on just then.
+    Healing { again: bool },
     /// Clients ask the rest of what they have to ask, until then.
     Finishing { until: Moment },
     /// Writes and reads on every member of the core are to be served by then.
@@ -41,11 +42,14 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
                 self.crowd.reach = self.core;
                 // An operator has to see first that nobody leads; promoting takes no longer than electing then.
                 let unseen = self.operator.as_ref().map(|operator| operator.patience);
-                self.enter(Phase::Healing, timeouts + unseen.unwrap_or_default());
+                let lasts = timeouts + unseen.unwrap_or_default();
+                self.enter(Phase::Healing { again: false }, lasts);
             }
-            Phase::Healing => {
+            Phase::Healing { again } => {
                 if !self.plan.unsafe_disks {
-                    self.leader()?;
+                    if let Err(violation) = self.leader() {
+                        return self.wait_for_successor(again, violation);
+                    }
                     let until = self.now.after(FINISHING);
                     self.finish_or_close(until)?;
                 }
@@ -103,6 +107,17 @@ impl<P: Protocol, W: Workload> World<'_, P, W> {
             let what = format!("{TIMEOUTS} election timeouts after healing: {leaders:?}");
             return Err(Violation::new("a leader in time (L1, B37, B40)", what));
         }
+        Ok(())
+    }
+
+    /// A leader that gives way, or that a change of members lets go, was there in time; its successor has two election timeouts,
+    /// one until the hand-over is given up and one to elect.
+    fn wait_for_successor(&mut self, again: bool, violation: Violation) -> Verdict {
+        let pause = self.plan.limits.election_timeout * 2;
+        if again || self.moved.after(pause) < self.now {
+            return Err(violation);
+        }
+        self.enter(Phase::Healing { again: true }, pause);
         Ok(())
     }
 
